@@ -1,0 +1,1 @@
+"""Settings of the service and of each workload, validated once, at the border."""

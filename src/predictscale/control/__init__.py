@@ -1,0 +1,1 @@
+"""The step that decides, and the loop, workers and store around it."""

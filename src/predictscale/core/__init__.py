@@ -1,0 +1,4 @@
+"""Frozen values and arithmetic.
+
+Refuses I/O, clocks and logging: what an answer depends on is in its arguments.
+"""

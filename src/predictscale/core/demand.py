@@ -1,0 +1,76 @@
+"""What a workload is, what can be measured of it, and what one instant showed."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from predictscale.core.fleet import FleetState
+
+
+class WorkloadId(NamedTuple):
+    """A workload's name within its namespace; printed as `namespace/name`."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class SignalName(StrEnum):
+    """What the decision wants to know of a workload."""
+
+    DEMAND = "demand"  # offered load per second
+    QUEUE = "queue"  # work that waits already, in the demand's unit without "per second"
+    REPLICAS = "replicas"  # status.replicas of the scale target
+    READY = "ready"  # replicas that serve
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One number that a source can tell about a workload at any instant.
+
+    Args:
+        name: What the decision uses it for.
+        query: How the source is asked: PromQL for Prometheus, a series' name for a replay.
+        unit: What it counts, such as `requests/s`.
+        empty_is_zero: Whether no series at all may be read as 0. Only the owner can know.
+    """
+
+    name: SignalName
+    query: str
+    unit: str
+    empty_is_zero: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was known of a workload at one instant.
+
+    Args:
+        now: The instant of the decision.
+        demand: Offered load in `demand_at`'s bin, per second; None if it was never seen.
+        demand_at: The end of the newest bin with a demand in it.
+        queue: Work that waits, in the demand's unit; None if unknown or not measured.
+        fleet: The replicas there are.
+        partial: The source warned that its answer lacks data.
+    """
+
+    now: datetime
+    demand: float | None
+    demand_at: datetime | None
+    queue: float | None = None
+    fleet: FleetState = field(default_factory=FleetState)
+    partial: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.demand is None) != (self.demand_at is None):
+            raise ValueError("demand and demand_at are known together or not at all")
+
+    @property
+    def age_s(self) -> float:
+        """Age of the newest demand sample [s]; infinite if there never was one."""
+        if self.demand_at is None:
+            return float("inf")
+        return max(0.0, (self.now - self.demand_at).total_seconds())

@@ -1,0 +1,205 @@
+"""The settings a decision obeys, and the record that explains it."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from predictscale.core.capacity import CapacityModel
+from predictscale.core.demand import Observation, WorkloadId
+from predictscale.core.forecast import Forecast
+
+
+class Landing(StrEnum):
+    """How a target is published, knowing what the HPA does with it."""
+
+    EXACT = "exact"  # the HPA's tolerance is 0: publish the target
+    HOLD = "hold"  # inside the dead band, stay
+    OVERSHOOT = "overshoot"  # inside the dead band above, go just beyond it
+
+
+class OnStale(StrEnum):
+    """What follows once the last good target has been held for `stale_after_s`."""
+
+    HOLD = "hold"  # hold on, without end
+    FLOOR = "floor"  # go to the floor
+    UNAVAILABLE = "unavailable"  # answer UNAVAILABLE, so that KEDA's own fallback acts
+
+
+class Mode(StrEnum):
+    """Whether the forecast moves the fleet, or is only recorded."""
+
+    LIVE = "live"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the owner of a workload wants, resolved and checked.
+
+    Args:
+        capacity: From demand to replicas.
+        lead_time_s: From a decision to serving replicas [s].
+        level: The quantile of demand that is covered, in (0, 1).
+        min_replicas: Never fewer, whatever the demand; 0 allows scale to zero.
+        max_replicas: Never more.
+        warm_replicas: A floor that stays even when min_replicas is lower.
+        drain_s: A queue that waits is served within this time [s].
+        hold_s: Scale down only to the highest target of this long ago until now [s].
+        fresh_s: Data no older than this counts as the present [s].
+        stale_after_s: How long the last good target holds, counted from the newest sample [s].
+        on_stale: What follows then.
+        cooldown_s: KEDA's wait before it scales to zero; IsActive looks ahead beyond it [s].
+        landing: How the target is published.
+        hpa_tolerance: The HPA's dead band, as a share; used by hold and overshoot.
+        mode: Live, or shadow.
+    """
+
+    capacity: CapacityModel
+    lead_time_s: float
+    level: float
+    min_replicas: int
+    max_replicas: int
+    warm_replicas: int = 0
+    drain_s: float = 60.0
+    hold_s: float = 600.0
+    fresh_s: float = 60.0
+    stale_after_s: float = 600.0
+    on_stale: OnStale = OnStale.FLOOR
+    cooldown_s: float = 300.0
+    landing: Landing = Landing.EXACT
+    hpa_tolerance: float = 0.1
+    mode: Mode = Mode.LIVE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise ValueError(f"level: {self.level}; must lie within (0, 1)")
+        if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
+            raise ValueError(f"replicas: min {self.min_replicas}, max {self.max_replicas}")
+        durations = (self.lead_time_s, self.drain_s, self.hold_s, self.fresh_s, self.stale_after_s)
+        if not all(math.isfinite(d) and d >= 0 for d in (*durations, self.cooldown_s)) or self.drain_s <= 0:
+            raise ValueError("a duration is negative or not finite, or drain_s is 0")
+
+    @property
+    def floor(self) -> int:
+        """The replicas that stay when nothing is known or needed."""
+        return min(max(self.min_replicas, self.warm_replicas), self.max_replicas)
+
+    @property
+    def lookahead_s(self) -> float:
+        """How far ahead IsActive looks: cooldown, then a cold start [s]."""
+        return self.cooldown_s + self.lead_time_s
+
+
+class Stage(StrEnum):
+    """The stages of a decision, in their order, which is policy."""
+
+    DEMAND = "demand"
+    CAPACITY = "capacity"
+    BACKLOG = "backlog"
+    WARM = "warm"
+    STABILIZE = "stabilize"
+    CEILING = "ceiling"
+    LANDING = "landing"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one stage made of the target, and why.
+
+    Args:
+        stage: Which stage.
+        value: The number after it: demand per second after DEMAND, replicas after all others.
+        unit: What `value` counts.
+        because: The reason, in words, for a person who is paged.
+    """
+
+    stage: Stage
+    value: float
+    unit: str
+    because: str
+
+    def __post_init__(self) -> None:
+        if not self.because:
+            raise ValueError(f"{self.stage}: a step has a reason")
+
+
+class Health(StrEnum):
+    """How much a decision knows."""
+
+    OK = "ok"  # demand is fresh, a forecast reaches the lead time
+    REACTIVE = "reactive"  # demand is fresh, no forecast can be used
+    HOLDING = "holding"  # demand is not fresh, the last good target holds
+    STALE = "stale"  # held for as long as was stated; the owner's on_stale acts
+    UNKNOWN = "unknown"  # demand was never seen
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaPlan:
+    """What one run through the stages decided.
+
+    Args:
+        steps: One for each stage, in order.
+        target: Replicas wanted, after the ceiling.
+        published: What the HPA is told, after landing.
+        active: Whether KEDA may keep the workload above zero; equals `published > 0`.
+        health: How much it knows.
+        available: False if the answer is UNAVAILABLE instead of a number.
+    """
+
+    steps: tuple[Step, ...]
+    target: int
+    published: int
+    active: bool
+    health: Health
+    available: bool = True
+
+    def __post_init__(self) -> None:
+        assert self.active == (self.published > 0)  # noqa: S101 - our own bug, not input
+        assert self.target >= 0  # noqa: S101 - the same
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a decision remembers of earlier ones; rebuilt by replay, never needed on disk.
+
+    Args:
+        wanted: (instant, replicas) that recent decisions wanted before STABILIZE, oldest first;
+            only those that can still be the highest of a trailing window.
+        last_good: The target of the last decision with fresh demand.
+    """
+
+    wanted: tuple[tuple[datetime, int], ...] = ()
+    last_good: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """All that is known about one decision of one workload. API, page, log and metrics read this.
+
+    Args:
+        workload: Whose.
+        seen: What was observed; `seen.now` is the tick.
+        unit: The demand's unit.
+        policy: The settings that were obeyed.
+        plan: The stages and what they led to.
+        reactive: What the same stages give without a forecast; published in shadow mode.
+        forecast: The forecast that was used, if any.
+        notes: What else a reader should know: a forecaster that failed, a partial answer.
+        valid_until: After this instant the decision may not be served.
+    """
+
+    workload: WorkloadId
+    seen: Observation
+    unit: str
+    policy: Policy
+    plan: ReplicaPlan
+    reactive: ReplicaPlan
+    forecast: Forecast | None
+    valid_until: datetime
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def answer(self) -> ReplicaPlan:
+        """The plan that KEDA is told: the reactive one in shadow mode."""
+        return self.reactive if self.policy.mode is Mode.SHADOW else self.plan

@@ -1,0 +1,1 @@
+"""Models that turn a window of the past into quantiles of what is about to arrive."""

@@ -1,0 +1,1 @@
+"""Readers of decisions: gRPC for KEDA, REST for people, metrics for Prometheus."""
