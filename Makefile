@@ -1,0 +1,49 @@
+# Every command creates what it needs. CI calls `check` and `test`, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run demo test check bench proto format clean
+
+run: .venv/.installed
+	$(BIN)/predictscale demo
+
+demo: run
+
+test: .venv/.installed-dev
+	scripts/install-test-tools
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: .venv/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	scripts/generate-proto --check
+	$(BIN)/predictscale check predictscale.example.yaml
+	for manifest in deploy/examples/*.yaml; do \
+	  $(BIN)/predictscale check "$$manifest" --service predictscale.example.yaml || exit 1; done
+
+bench: .venv/.installed-dev
+	$(BIN)/python benchmarks/rpc.py --out benchmarks/results/rpc.json
+
+proto: .venv/.installed-dev
+	scripts/generate-proto
+
+format: .venv/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/pip
+	$(PIP) --editable .
+	touch $@
+
+.venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/pip
+	$(PIP) --editable '.[dev]'
+	touch $@ .venv/.installed

@@ -60,6 +60,11 @@ class Forecast:
         """Where the last step ends."""
         return self.origin + timedelta(seconds=self.steps * self.step_s)
 
+    @property
+    def starts(self) -> list[datetime]:
+        """Where each step begins, h of them."""
+        return [self.origin + timedelta(seconds=j * self.step_s) for j in range(self.steps)]
+
     def quantile(self, level: float) -> Floats:
         """The path of one quantile, shape (h,); linear between the two levels around `level`.
 
@@ -72,7 +77,8 @@ class Forecast:
             )
         upper = int(np.searchsorted(self.levels, level))
         if self.levels[upper] == level:
-            return self.values[upper]
+            exact: Floats = self.values[upper]
+            return exact
         below, above = self.levels[upper - 1], self.levels[upper]
         share = (level - below) / (above - below)
         path: Floats = (1 - share) * self.values[upper - 1] + share * self.values[upper]

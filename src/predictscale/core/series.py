@@ -152,7 +152,8 @@ class MetricWindow:
     def stamps_s(self) -> Floats:
         """Where each bin begins, seconds since the epoch, shape (n,)."""
         origin = (self.start - _EPOCH).total_seconds()
-        return origin + np.arange(len(self)) * self.step_s
+        stamps: Floats = origin + np.arange(len(self), dtype=np.float64) * self.step_s
+        return stamps
 
     @property
     def newest(self) -> tuple[datetime, float] | None:

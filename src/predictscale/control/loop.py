@@ -1,0 +1,143 @@
+"""Ticks on a wall-clock grid, for every workload that is followed.
+
+A workload whose last tick is still under way is skipped, so that one slow
+history holds up nobody else. An error in a tick is logged and ends only that tick.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from predictscale.clock import Clock
+from predictscale.config.settings import WorkloadSettings
+from predictscale.control.store import DecisionStore
+from predictscale.control.tracker import Tracker
+from predictscale.core.demand import WorkloadId
+from predictscale.core.plan import Decision
+from predictscale.core.series import floor_to_grid
+from predictscale.meters import Meters
+
+_log = structlog.get_logger(__name__)
+
+
+class Loop:
+    """Follows workloads and publishes their decisions.
+
+    Args:
+        follow: Makes the tracker of a workload.
+        store: Where decisions are published.
+        clock: Whose grid is kept.
+        tick_s: Between decisions [s].
+        meters: What is counted.
+        on_tick: Called once for each grid instant, after the ticks were started.
+    """
+
+    def __init__(
+        self,
+        *,
+        follow: Callable[[WorkloadSettings], Tracker],
+        store: DecisionStore,
+        clock: Clock,
+        tick_s: float,
+        meters: Meters,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._follow = follow
+        self._store = store
+        self._clock = clock
+        self._tick_s = tick_s
+        self._meters = meters
+        self._on_tick = on_tick
+        self._trackers: dict[WorkloadId, Tracker] = {}
+        self._running: dict[WorkloadId, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def track(self, settings: WorkloadSettings) -> None:
+        """Follow a workload from now on; its first tick starts at once. Known settings change nothing."""
+        known = self._trackers.get(settings.workload)
+        if known is not None:
+            if known.settings == settings:
+                return
+            self.untrack(settings.workload)
+        self._trackers[settings.workload] = self._follow(settings)
+        self._start(settings.workload, floor_to_grid(self._clock.now(), self._tick_s))
+
+    def untrack(self, workload: WorkloadId) -> None:
+        """Stop following a workload and forget its decisions."""
+        tracker = self._trackers.pop(workload, None)
+        running = self._running.pop(workload, None)
+        if running is not None:
+            running.cancel()
+        self._store.forget(workload)
+        if tracker is not None:
+            ending = asyncio.create_task(tracker.stop())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+    def tracker(self, workload: WorkloadId) -> Tracker | None:
+        """The tracker of a workload, for readers of its history and model."""
+        return self._trackers.get(workload)
+
+    @property
+    def following(self) -> int:
+        """How many workloads are followed."""
+        return len(self._trackers)
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        at = floor_to_grid(self._clock.now(), self._tick_s)
+        try:
+            while True:
+                at = max(at, floor_to_grid(self._clock.now(), self._tick_s)) + timedelta(seconds=self._tick_s)
+                await self._clock.wait_until(at)
+                for workload in list(self._trackers):
+                    self._start(workload, at)
+                self._on_tick()
+        finally:
+            await self._stop()
+
+    def _start(self, workload: WorkloadId, at: datetime) -> None:
+        running = self._running.get(workload)
+        if running is not None and not running.done():
+            self._meters.ticks_skipped.inc()
+            return
+        self._running[workload] = asyncio.create_task(self._tick(self._trackers[workload], at))
+
+    async def _tick(self, tracker: Tracker, at: datetime) -> None:
+        began_s = self._clock.monotonic_s()
+        try:
+            decision = await tracker.tick(at)
+        except Exception:  # noqa: BLE001 - one workload's bug must not stop the others
+            _log.exception("a tick failed", workload=str(tracker.workload))
+            return
+        if self._trackers.get(tracker.workload) is tracker:
+            self._log_change(decision)
+            self._store.put(decision)
+        self._meters.tick_seconds.observe(self._clock.monotonic_s() - began_s)
+
+    def _log_change(self, decision: Decision) -> None:
+        """One line when the answer or its health changes, with the step that made it."""
+        before = self._store.latest(decision.workload)
+        plan = decision.answer
+        if (
+            before is not None
+            and before.answer.published == plan.published
+            and before.plan.health is decision.plan.health
+        ):
+            return
+        _log.info(
+            "decision",
+            workload=str(decision.workload),
+            published=plan.published,
+            before=None if before is None else before.answer.published,
+            health=plan.health.value,
+            steps={s.stage.value: f"{s.value:g} {s.because}" for s in plan.steps},
+        )
+
+    async def _stop(self) -> None:
+        running = [*self._running.values(), *self._ending]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, *(t.stop() for t in self._trackers.values()), return_exceptions=True)

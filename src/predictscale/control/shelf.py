@@ -1,0 +1,70 @@
+"""Fitted models kept across restarts, so that a restarted service answers as before it stopped."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from predictscale.config.settings import WorkloadSettings
+from predictscale.errors import RebuildCache
+from predictscale.forecasters.chain import FittedChain
+from predictscale.forecasters.codec import decode, encode
+from predictscale.sources.history import History
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShelvedModel:
+    """A fitted chain and where it came from.
+
+    Args:
+        fitted: What predicts.
+        boundary: Where the window of the fit ended.
+        quick: Whether slow forecasters were left out; such a model serves until the others are done.
+        notes: Which forecasters of the chain could not be used, and why.
+    """
+
+    fitted: FittedChain
+    boundary: datetime
+    quick: bool
+    notes: tuple[str, ...] = ()
+
+
+class ModelShelf:
+    """Fitted models in the history cache, by the fingerprint of their workload's settings."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    async def get(self, settings: WorkloadSettings) -> ShelvedModel | None:
+        """The model last put for exactly these settings, or None."""
+        blob = await self._history.blob_get(_key(settings))
+        if blob is None:
+            return None
+        try:
+            head, _, body = blob.partition(b"\n")
+            kept = json.loads(head)
+            fitted = decode(body)
+        except (RebuildCache, ValueError) as damaged:
+            workload = str(settings.workload)
+            _log.warning("a fitted model on disk is damaged", workload=workload, because=str(damaged))
+            return None
+        if not isinstance(fitted, FittedChain):
+            return None
+        return ShelvedModel(
+            fitted=fitted,
+            boundary=datetime.fromisoformat(kept["boundary"]),
+            quick=False,
+            notes=tuple(kept["notes"]),
+        )
+
+    async def put(self, settings: WorkloadSettings, model: ShelvedModel) -> None:
+        """Keep a model; it replaces the one before."""
+        head = json.dumps({"boundary": model.boundary.isoformat(), "notes": list(model.notes)})
+        await self._history.blob_put(_key(settings), head.encode() + b"\n" + encode(model.fitted))
+
+
+def _key(settings: WorkloadSettings) -> str:
+    return f"{settings.workload}#{settings.fingerprint()}"

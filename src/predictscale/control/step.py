@@ -1,0 +1,61 @@
+"""The one step from an observation to a decision, the same live, in shadow and in a simulation.
+
+Pure: no clock, no I/O. Whoever calls it decides where the observation and the
+forecast come from.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from predictscale.core.decide import decide
+from predictscale.core.demand import Observation, WorkloadId
+from predictscale.core.forecast import Forecast
+from predictscale.core.plan import Decision, Memory, Policy
+from predictscale.errors import TryNextForecaster
+
+
+@dataclass(frozen=True, slots=True)
+class StepMemory:
+    """What both runs of the stages remember: the one with a forecast, the one without."""
+
+    live: Memory = field(default_factory=Memory)
+    reactive: Memory = field(default_factory=Memory)
+
+
+def step(
+    workload: WorkloadId,
+    seen: Observation,
+    forecast: Forecast | None,
+    policy: Policy,
+    memory: StepMemory,
+    *,
+    unit: str,
+    notes: tuple[str, ...] = (),
+) -> tuple[Decision, StepMemory]:
+    """Decide for one workload at one instant.
+
+    The stages run twice: with the forecast, and without it as the reactive
+    counterfactual, which is what shadow mode publishes and savings are counted from.
+
+    Returns:
+        The decision, valid for as long as the policy lets a target hold, and the memory.
+    """
+    reactive, reactive_memory = decide(seen, None, policy, memory.reactive, unit=unit)
+    try:
+        plan, live_memory = decide(seen, forecast, policy, memory.live, unit=unit)
+    except TryNextForecaster as unusable:
+        notes = (*notes, f"forecast not used: {unusable}")
+        forecast = None
+        plan, live_memory = decide(seen, None, policy, memory.live, unit=unit)
+    decision = Decision(
+        workload=workload,
+        seen=seen,
+        unit=unit,
+        policy=policy,
+        plan=plan,
+        reactive=reactive,
+        forecast=forecast,
+        valid_until=seen.now + timedelta(seconds=policy.stale_after_s),
+        notes=notes,
+    )
+    return decision, StepMemory(live=live_memory, reactive=reactive_memory)

@@ -1,0 +1,58 @@
+"""The decisions that were made, for readers. Nothing is computed here."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
+
+from predictscale.core.demand import WorkloadId
+from predictscale.core.plan import Decision
+
+KEPT = 960
+"""Decisions kept of each workload: four hours at a tick of 15 s."""
+
+
+class DecisionStore:
+    """The latest decision and the recent ones of every workload, in memory."""
+
+    def __init__(self, *, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._latest: dict[WorkloadId, Decision] = {}
+        self._recent: dict[WorkloadId, deque[Decision]] = {}
+        self._news: dict[WorkloadId, asyncio.Event] = {}
+
+    def put(self, decision: Decision) -> None:
+        """Publish a decision: from now on every reader sees it."""
+        key = decision.workload
+        self._latest[key] = decision
+        self._recent.setdefault(key, deque(maxlen=self._kept)).append(decision)
+        news = self._news.pop(key, None)
+        if news is not None:
+            news.set()
+
+    def forget(self, workload: WorkloadId) -> None:
+        """Drop all that is kept of a workload."""
+        self._latest.pop(workload, None)
+        self._recent.pop(workload, None)
+
+    def latest(self, workload: WorkloadId) -> Decision | None:
+        """The newest decision, or None before the first."""
+        return self._latest.get(workload)
+
+    def recent(self, workload: WorkloadId, *, most: int = KEPT) -> list[Decision]:
+        """Up to `most` recent decisions, newest first."""
+        return list(islice(reversed(self._recent.get(workload, ())), most))
+
+    def __iter__(self) -> Iterator[Decision]:
+        return iter(list(self._latest.values()))
+
+    async def changes(self, workload: WorkloadId) -> AsyncIterator[Decision]:
+        """The latest decision at once, if there is one, then every newer one; never ends by itself."""
+        told: Decision | None = None
+        while True:
+            latest = self._latest.get(workload)
+            if latest is not None and latest is not told:
+                told = latest
+                yield latest
+                continue
+            await self._news.setdefault(workload, asyncio.Event()).wait()

@@ -1,0 +1,225 @@
+"""One workload's path from its history to its decisions.
+
+Holds what can be rebuilt: the newest bins, the history, the fitted model, the
+memory of the last decisions. After a restart the memory is made again by taking
+the same steps over the ticks that have passed, so the answer is the same.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from predictscale.config.settings import WorkloadSettings
+from predictscale.control.observe import Watch, observation
+from predictscale.control.refit import FitPool
+from predictscale.control.shelf import ModelShelf, ShelvedModel
+from predictscale.control.step import StepMemory, step
+from predictscale.core.demand import Signal, SignalName, WorkloadId
+from predictscale.core.forecast import Forecast
+from predictscale.core.plan import Decision
+from predictscale.core.series import MetricWindow, floor_to_grid
+from predictscale.errors import HoldTarget, TryNextForecaster
+from predictscale.sources.base import Source
+
+_log = structlog.get_logger(__name__)
+
+_YOUNG_S = 6 * 3600.0
+"""A workload with less known history than this is fitted more often, on a grid of `_YOUNG_EVERY_S`."""
+_YOUNG_EVERY_S = 300.0
+_FIRST_FIT_S = 5.0
+"""How long the first answer waits for a quick model; the reactive need is published after that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The rhythm that all replicas of the service share.
+
+    Args:
+        tick_s: Between decisions [s].
+        step_s: Width of the bins that forecasters learn from [s].
+        history_s: How much of them is kept [s].
+        refit_s: Between fits [s].
+    """
+
+    tick_s: float
+    step_s: float
+    history_s: float
+    refit_s: float
+
+
+class Tracker:
+    """Follows one workload."""
+
+    def __init__(
+        self,
+        settings: WorkloadSettings,
+        signals: Mapping[SignalName, Signal],
+        *,
+        source: Source,
+        archive: Source,
+        fits: FitPool,
+        shelf: ModelShelf,
+        grid: Grid,
+    ) -> None:
+        self.settings = settings
+        self.policy = settings.policy()
+        self._demand = signals[SignalName.DEMAND]
+        self._archive = archive
+        self._fits = fits
+        self._shelf = shelf
+        self._grid = grid
+        replay_s = self.policy.hold_s + max(self.policy.fresh_s, grid.tick_s)
+        self._replay_s = replay_s
+        self._watch = Watch(
+            signals, source, tick_s=grid.tick_s, keep_s=max(replay_s, self.policy.stale_after_s)
+        )
+        self._bins: MetricWindow | None = None
+        self._model: ShelvedModel | None = None
+        self._forecast: tuple[datetime, Forecast | None, tuple[str, ...]] | None = None
+        self._memory: StepMemory | None = None
+        self._refit: asyncio.Task[None] | None = None
+        self._tried: datetime | None = None
+
+    @property
+    def workload(self) -> WorkloadId:
+        """Whose path this is."""
+        return self.settings.workload
+
+    @property
+    def model(self) -> ShelvedModel | None:
+        """The model that serves now."""
+        return self._model
+
+    @property
+    def history(self) -> MetricWindow | None:
+        """The bins that forecasters learn from."""
+        return self._bins
+
+    async def tick(self, at: datetime) -> Decision:
+        """Decide for the grid instant `at`, with what can be known by then."""
+        notes = await self._watch.look(at)
+        notes += await self._extend(at)
+        if self._memory is None:
+            await self._wake(at)
+        memory = self._memory or StepMemory()
+        forecast, forecast_notes = self._predict(at)
+        seen = observation(self._watch.live, at=at, fresh_s=self.policy.fresh_s, partial=self._watch.partial)
+        decision, self._memory = step(
+            self.workload,
+            seen,
+            forecast,
+            self.policy,
+            memory,
+            unit=self._demand.unit,
+            notes=(*notes, *forecast_notes),
+        )
+        self._start_refit(at)
+        return decision
+
+    async def stop(self) -> None:
+        """End the fit that may be under way."""
+        if self._refit is not None:
+            self._refit.cancel()
+            await asyncio.gather(self._refit, return_exceptions=True)
+
+    async def _extend(self, at: datetime) -> tuple[str, ...]:
+        """Bring the history up to the last whole bin before `at`."""
+        grid, had = self._grid, self._bins
+        end = floor_to_grid(at, grid.step_s)
+        oldest = end - timedelta(seconds=grid.history_s)
+        start = max(had.end, oldest) if had is not None else oldest
+        if start >= end:
+            return ()
+        try:
+            answer = await self._archive.read(self._demand, start=start, end=end, step_s=grid.step_s)
+        except HoldTarget as missing:
+            return (f"history could not be read: {missing}",)
+        joined = answer.window if had is None else had.join(answer.window)
+        self._bins = joined.between(oldest, joined.end)
+        return ()
+
+    async def _wake(self, at: datetime) -> None:
+        """After a start: take the model from the shelf or fit a quick one, then relive the last ticks."""
+        if self._bins is None:
+            return
+        self._model = await self._shelf.get(self.settings)
+        if self._model is None:
+            fit = asyncio.create_task(self._fit(at, quick=True))
+            await asyncio.wait({fit}, timeout=_FIRST_FIT_S)
+        self._memory = self._relive(at)
+
+    def _relive(self, at: datetime) -> StepMemory:
+        """The memory that the ticks before `at` leave behind, by the same step on the same data."""
+        grid, memory = self._grid, StepMemory()
+        past = floor_to_grid(at - timedelta(seconds=self._replay_s), grid.tick_s)
+        while past < at:
+            seen = observation(self._watch.live, at=past, fresh_s=self.policy.fresh_s)
+            forecast, _ = self._predict(past)
+            _, memory = step(self.workload, seen, forecast, self.policy, memory, unit=self._demand.unit)
+            past += timedelta(seconds=grid.tick_s)
+        return memory
+
+    def _predict(self, at: datetime) -> tuple[Forecast | None, tuple[str, ...]]:
+        """The forecast from the last whole bin before `at`; one for all ticks that share that bin."""
+        if self._bins is None or self._model is None:
+            return None, ("no model is fitted yet",)
+        end = floor_to_grid(at, self._grid.step_s)
+        if self._forecast is not None and self._forecast[0] == end:
+            return self._forecast[1:]
+        recent = self._bins.between(self._bins.start, end)
+        missing = round((end - recent.end).total_seconds() / self._grid.step_s)
+        steps = int((self.policy.lookahead_s + self._grid.tick_s) // self._grid.step_s) + 2 + missing
+        try:
+            forecast, notes = self._model.fitted.forecast(recent, steps=steps)
+        except TryNextForecaster as unusable:
+            forecast, notes = None, (f"no forecaster can serve: {unusable}",)
+        self._forecast = (end, forecast, (*self._model.notes, *notes))
+        return self._forecast[1:]
+
+    def _start_refit(self, at: datetime) -> None:
+        """Fit in the background when a boundary of the refit grid has passed."""
+        if self._bins is None or (self._refit is not None and not self._refit.done()):
+            return
+        boundary = self._boundary(at)
+        if self._tried == boundary or (
+            self._model is not None and not self._model.quick and self._model.boundary >= boundary
+        ):
+            return
+        self._tried = boundary
+        self._refit = asyncio.create_task(self._fit(at, quick=False))
+
+    async def _fit(self, at: datetime, *, quick: bool) -> None:
+        """Fit the workload's chain on the history up to the refit boundary and serve the result."""
+        if self._bins is None:
+            return
+        boundary = self._boundary(at)
+        window = self._bins.between(self._bins.start, boundary)
+        try:
+            result = await self._fits.fit(self.settings.forecasters, window, quick_only=quick)
+        except TryNextForecaster as failed:
+            _log.info("no forecaster could be fitted", workload=str(self.workload), because=str(failed))
+            return
+        if quick and self._model is not None:
+            return
+        notes = tuple(f"{name} not used: {why}" for name, why in result.skipped) if not quick else ()
+        self._model = ShelvedModel(fitted=result.fitted, boundary=boundary, quick=quick, notes=notes)
+        self._forecast = None
+        if not quick:
+            await self._shelf.put(self.settings, self._model)
+
+    def _boundary(self, at: datetime) -> datetime:
+        """Where the window of a fit made at `at` ends: the same on every replica of the service.
+
+        The grid is shifted by a share of its width that depends on the workload, so
+        that a thousand workloads do not refit in the same second.
+        """
+        known_s = self._bins.known_s if self._bins is not None else 0.0
+        every_s = _YOUNG_EVERY_S if known_s < _YOUNG_S else self._grid.refit_s
+        digest = hashlib.sha256(str(self.workload).encode()).digest()
+        shift = timedelta(seconds=int.from_bytes(digest[:4]) % round(every_s))
+        boundary = floor_to_grid(at - shift, every_s) + shift
+        return floor_to_grid(boundary, self._grid.step_s)

@@ -1,0 +1,50 @@
+import asyncio
+
+from predictscale.control.step import StepMemory, step
+from predictscale.control.store import DecisionStore
+from predictscale.core.demand import WorkloadId
+from predictscale.core.plan import Decision
+from worlds import CHAT, at, policy, seen
+
+
+def decision(demand: float, *, second: float = 0, workload: WorkloadId = CHAT) -> Decision:
+    observation = seen(demand, now=at(second))
+    made, _ = step(workload, observation, None, policy(), StepMemory(), unit="requests/s")
+    return made
+
+
+def test_recent_decisions_come_newest_first_and_old_ones_are_forgotten() -> None:
+    store = DecisionStore(kept=3)
+    for second in range(5):
+        store.put(decision(20, second=second))
+    assert [d.seen.now for d in store.recent(CHAT)] == [at(4), at(3), at(2)]
+    assert [d.seen.now for d in store.recent(CHAT, most=1)] == [at(4)]
+
+
+async def test_a_reader_of_changes_gets_the_state_at_once_and_then_what_is_new() -> None:
+    store = DecisionStore()
+    store.put(decision(20))
+    changes = store.changes(CHAT)
+    assert (await anext(changes)).seen.now == at(0)
+    waiting = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    store.put(decision(30, second=15))
+    assert (await waiting).seen.now == at(15)
+
+
+async def test_two_readers_of_one_workload_are_both_told() -> None:
+    store = DecisionStore()
+    readers = [asyncio.ensure_future(anext(store.changes(CHAT))) for _ in range(2)]
+    await asyncio.sleep(0)
+    store.put(decision(20))
+    assert [d.workload for d in await asyncio.gather(*readers)] == [CHAT, CHAT]
+
+
+async def test_a_workload_that_is_forgotten_has_no_decision() -> None:
+    store = DecisionStore()
+    store.put(decision(20))
+    store.forget(CHAT)
+    assert store.latest(CHAT) is None
+    assert list(store) == []
+    assert store.recent(CHAT) == []

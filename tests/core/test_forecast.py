@@ -1,0 +1,56 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from predictscale.core.forecast import Forecast
+from predictscale.errors import ForecastNotCredible, ForecastTooShort
+
+ORIGIN = datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+
+def forecast(*paths: list[float], levels: tuple[float, ...] = (0.5, 0.9)) -> Forecast:
+    return Forecast(origin=ORIGIN, step_s=60, levels=levels, values=np.array(paths, dtype=float), model="m")
+
+
+def after(seconds: float) -> datetime:
+    return ORIGIN + timedelta(seconds=seconds)
+
+
+def test_the_peak_is_the_highest_step_on_the_way_not_the_value_at_the_end() -> None:
+    spike = forecast([1, 8, 2, 1], [2, 9, 3, 2])
+    assert spike.peak(level=0.9, since=ORIGIN, until=after(240)) == 9
+
+
+def test_the_peak_of_an_old_forecast_leaves_out_what_has_passed() -> None:
+    falling = forecast([9, 8, 2, 1], [10, 9, 3, 2])
+    assert falling.peak(level=0.9, since=after(120), until=after(240)) == 3
+
+
+def test_a_step_that_is_under_way_counts() -> None:
+    falling = forecast([9, 8, 2, 1], [10, 9, 3, 2])
+    assert falling.peak(level=0.9, since=after(90), until=after(90)) == 9
+
+
+def test_between_two_levels_the_quantile_is_interpolated() -> None:
+    assert forecast([1.0], [3.0]).quantile(0.7)[0] == pytest.approx(2.0)
+
+
+def test_beyond_the_levels_nothing_is_extrapolated() -> None:
+    with pytest.raises(ValueError, match=r"level: 0\.99"):
+        forecast([1.0], [3.0]).quantile(0.99)
+
+
+def test_asking_beyond_the_end_says_how_far_it_reaches() -> None:
+    with pytest.raises(ForecastTooShort, match="asked 300 s ahead, reaches 240 s"):
+        forecast([1, 1, 1, 1], [1, 1, 1, 1]).peak(level=0.9, since=ORIGIN, until=after(300))
+
+
+@pytest.mark.parametrize(
+    "paths", [([float("nan")], [1.0]), ([1.0], [float("inf")]), ([-1.0], [1.0]), ([2.0], [1.0])]
+)
+def test_nan_infinite_negative_and_crossing_quantiles_are_not_credible(
+    paths: tuple[list[float], list[float]],
+) -> None:
+    with pytest.raises(ForecastNotCredible):
+        forecast(*paths)
