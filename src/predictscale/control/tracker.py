@@ -7,15 +7,15 @@ the same steps over the ticks that have passed, so the answer is the same.
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control.observe import Watch, observation
-from predictscale.control.refit import FitPool
 from predictscale.control.shelf import ModelShelf, ShelvedModel
 from predictscale.control.step import StepMemory, step
 from predictscale.core.demand import Signal, SignalName, WorkloadId
@@ -23,6 +23,7 @@ from predictscale.core.forecast import Forecast
 from predictscale.core.plan import Decision
 from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.errors import HoldTarget, TryNextForecaster
+from predictscale.forecasters.chain import ChainResult
 from predictscale.sources.base import Source
 
 _log = structlog.get_logger(__name__)
@@ -30,6 +31,7 @@ _log = structlog.get_logger(__name__)
 _YOUNG_S = 6 * 3600.0
 """A workload with less known history than this is fitted more often, on a grid of `_YOUNG_EVERY_S`."""
 _YOUNG_EVERY_S = 300.0
+_SETTLING_BINS = 3
 _FIRST_FIT_S = 5.0
 """How long the first answer waits for a quick model; the reactive need is published after that."""
 
@@ -51,6 +53,16 @@ class Grid:
     refit_s: float
 
 
+class Fits(Protocol):
+    """Who fits chains of forecasters: `control.refit.FitPool`, in worker processes."""
+
+    async def fit(
+        self, names: Sequence[str], window: MetricWindow, *, quick_only: bool = False
+    ) -> ChainResult:
+        """See `FitPool.fit`."""
+        ...
+
+
 class Tracker:
     """Follows one workload."""
 
@@ -61,7 +73,7 @@ class Tracker:
         *,
         source: Source,
         archive: Source,
-        fits: FitPool,
+        fits: Fits,
         shelf: ModelShelf,
         grid: Grid,
     ) -> None:
@@ -80,7 +92,8 @@ class Tracker:
         self._bins: MetricWindow | None = None
         self._model: ShelvedModel | None = None
         self._forecast: tuple[datetime, Forecast | None, tuple[str, ...]] | None = None
-        self._memory: StepMemory | None = None
+        self._memory = StepMemory()
+        self._awake = False
         self._refit: asyncio.Task[None] | None = None
         self._tried: datetime | None = None
 
@@ -103,9 +116,8 @@ class Tracker:
         """Decide for the grid instant `at`, with what can be known by then."""
         notes = await self._watch.look(at)
         notes += await self._extend(at)
-        if self._memory is None:
+        if not self._awake and self._bins is not None:
             await self._wake(at)
-        memory = self._memory or StepMemory()
         forecast, forecast_notes = self._predict(at)
         seen = observation(self._watch.live, at=at, fresh_s=self.policy.fresh_s, partial=self._watch.partial)
         decision, self._memory = step(
@@ -113,12 +125,17 @@ class Tracker:
             seen,
             forecast,
             self.policy,
-            memory,
+            self._memory,
             unit=self._demand.unit,
             notes=(*notes, *forecast_notes),
         )
         self._start_refit(at)
         return decision
+
+    async def fitted(self) -> None:
+        """Return once the fit under way, if there is one, has ended."""
+        if self._refit is not None:
+            await asyncio.wait({self._refit})
 
     async def stop(self) -> None:
         """End the fit that may be under way."""
@@ -130,10 +147,14 @@ class Tracker:
         """Bring the history up to the last whole bin before `at`."""
         grid, had = self._grid, self._bins
         end = floor_to_grid(at, grid.step_s)
-        oldest = end - timedelta(seconds=grid.history_s)
-        start = max(had.end, oldest) if had is not None else oldest
-        if start >= end:
+        # A fit learns from history_s before its boundary, which lies up to a refit in the past.
+        oldest = end - timedelta(seconds=grid.history_s + grid.refit_s)
+        if had is not None and had.end >= end:
             return ()
+        # The last bins are read once more: late samples are in them by now, and the
+        # cache keeps a bin only when it can change no more.
+        settled = timedelta(seconds=_SETTLING_BINS * grid.step_s)
+        start = max(had.end - settled, oldest) if had is not None else oldest
         try:
             answer = await self._archive.read(self._demand, start=start, end=end, step_s=grid.step_s)
         except HoldTarget as missing:
@@ -144,13 +165,12 @@ class Tracker:
 
     async def _wake(self, at: datetime) -> None:
         """After a start: take the model from the shelf or fit a quick one, then relive the last ticks."""
-        if self._bins is None:
-            return
         self._model = await self._shelf.get(self.settings)
         if self._model is None:
             fit = asyncio.create_task(self._fit(at, quick=True))
             await asyncio.wait({fit}, timeout=_FIRST_FIT_S)
         self._memory = self._relive(at)
+        self._awake = True
 
     def _relive(self, at: datetime) -> StepMemory:
         """The memory that the ticks before `at` leave behind, by the same step on the same data."""
@@ -170,7 +190,7 @@ class Tracker:
         end = floor_to_grid(at, self._grid.step_s)
         if self._forecast is not None and self._forecast[0] == end:
             return self._forecast[1:]
-        recent = self._bins.between(self._bins.start, end)
+        recent = self._bins.between(end - timedelta(seconds=self._grid.history_s), end)
         missing = round((end - recent.end).total_seconds() / self._grid.step_s)
         steps = int((self.policy.lookahead_s + self._grid.tick_s) // self._grid.step_s) + 2 + missing
         try:
@@ -197,7 +217,7 @@ class Tracker:
         if self._bins is None:
             return
         boundary = self._boundary(at)
-        window = self._bins.between(self._bins.start, boundary)
+        window = self._bins.between(boundary - timedelta(seconds=self._grid.history_s), boundary)
         try:
             result = await self._fits.fit(self.settings.forecasters, window, quick_only=quick)
         except TryNextForecaster as failed:

@@ -1,0 +1,346 @@
+"""The only place where ports meet adapters: makes the service from its settings, runs it, drains it."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+import grpc
+import structlog
+import uvicorn
+from prometheus_client import start_http_server
+
+from predictscale.clock import Clock, SystemClock
+from predictscale.config.metadata import parse_trigger
+from predictscale.config.presets import Presets, load_presets
+from predictscale.config.settings import PrometheusSettings, ServerTls, ServiceSettings, WorkloadSettings
+from predictscale.control.desk import Desk, Following, Ref
+from predictscale.control.loop import Loop
+from predictscale.control.refit import FitPool
+from predictscale.control.shelf import ModelShelf
+from predictscale.control.store import DecisionStore
+from predictscale.control.tracker import Grid, Tracker
+from predictscale.core.demand import Signal, SignalName
+from predictscale.errors import AskOwner
+from predictscale.forecasters.registry import resolve
+from predictscale.meters import Meters
+from predictscale.serving.grpc import ScalerServer
+from predictscale.serving.rest import create_app
+from predictscale.serving.telemetry import DecisionCollector
+from predictscale.serving.tls import TlsFiles, server_credentials
+from predictscale.sources.base import Source
+from predictscale.sources.cached import CachedSource
+from predictscale.sources.credentials import Basic, Bearer, Tls
+from predictscale.sources.history import History
+from predictscale.sources.prometheus import PrometheusSource
+
+_log = structlog.get_logger(__name__)
+
+_FLUSH_TICKS = 4
+"""The cache is written every so many ticks; a kill loses no more than that, and it is asked for again."""
+
+Signals = Callable[[WorkloadSettings], Mapping[SignalName, Signal]]
+
+
+class PortTaken(AskOwner):
+    """Another process listens where the settings send us."""
+
+
+class Service:
+    """One service process, from its settings to its ports.
+
+    Args:
+        settings: All of them.
+        clock: Whose time the data has; the machine's unless a replay brings its own.
+        source: Where metrics come from, if not from the Prometheus of the settings.
+        signals: What to ask `source` for; needed with `source`.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        clock: Clock | None = None,
+        source: Source | None = None,
+        signals: Signals | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.meters = Meters()
+        self.store = DecisionStore()
+        self._presets: Presets = load_presets()
+        self._signals: Signals = signals or (lambda workload: workload.signals(self._presets))
+        self._sources = _Sources(settings, self.meters, self.clock, source)
+        path = settings.cache.path
+        self._history = History(path=Path(path) if path is not None else None, meters=self.meters)
+        self._shelf = ModelShelf(self._history)
+        self._fits = FitPool(
+            meters=self.meters, workers=settings.fit.workers, deadline_s=settings.fit.deadline_s
+        )
+        self._ticks = 0
+        self.loop = Loop(
+            follow=self._follow,
+            store=self.store,
+            clock=self.clock,
+            tick_s=settings.loop.tick_s,
+            meters=self.meters,
+            on_tick=self._on_tick,
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ready = False
+
+    async def start(self) -> None:
+        """Open the ports and follow the named workloads.
+
+        Raises:
+            PortTaken: One of the ports is another's.
+            SettingsError: A named workload asks for a forecaster that there is not.
+        """
+        settings = self.settings
+        named = settings.named_workloads(self._presets)
+        for workload in named:
+            resolve(workload.forecasters, where=f"{workload.workload}: forecasters")
+        self.desk = Desk(
+            parse=self._parse,
+            store=self.store,
+            following=Following(self.loop.track, self.loop.untrack),
+            clock=self.clock,
+            max_registrations=settings.limits.max_workloads,
+            expire_after_s=settings.limits.expire_after_s,
+            named=named,
+        )
+        self.meters.registry.register(DecisionCollector(self.store, self.desk, self.clock.now))
+        self._spawn(self.loop.run())
+        self.grpc = ScalerServer(
+            self.desk,
+            meters=self.meters,
+            host=settings.grpc.host,
+            port=settings.grpc.port,
+            credentials=_credentials(settings.grpc.tls),
+            timeout_s=settings.grpc.timeout_s,
+            drain_s=settings.grpc.drain_s,
+            grace_s=settings.grpc.grace_s,
+        )
+        await self.grpc.start()
+        self._open_rest()
+        self._open_metrics()
+        self._ready = True
+
+    def addresses(self) -> list[str]:
+        """The three addresses, a line each, for a person."""
+        settings = self.settings
+        return [
+            f"gRPC     {settings.grpc.host}:{self.grpc.port}  (KEDA's scalerAddress)",
+            f"REST     http://{settings.http.host}:{self.http_port}/  (the page; /api/v1/workloads)",
+            f"metrics  http://{settings.metrics.host}:{self.metrics_port}/metrics",
+        ]
+
+    @property
+    def http_port(self) -> int:
+        """Where REST and the page listen."""
+        return int(self._http_socket.getsockname()[1])
+
+    @property
+    def metrics_port(self) -> int:
+        """Where the service's own metrics are scraped."""
+        return int(self._metrics_server.server_port)
+
+    async def run_until_told(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain: no call in flight fails."""
+        told = asyncio.Event()
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, told.set)
+        await told.wait()
+        _log.info("told to stop; draining")
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Drain the gRPC port, then close everything; the cache is written first."""
+        self._ready = False
+        await self.grpc.drain()
+        self._web.should_exit = True
+        await self._web_task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._history.aclose()
+        await self._sources.aclose()
+        self._metrics_server.shutdown()
+        self._metrics_server.server_close()
+        self._metrics_thread.join()
+
+    def _follow(self, workload: WorkloadSettings) -> Tracker:
+        settings = self.settings
+        source = self._sources.of(workload)
+        return Tracker(
+            workload,
+            self._signals(workload),
+            source=source,
+            archive=CachedSource(
+                source, history=self._history, workload=str(workload.workload), clock=self.clock
+            ),
+            fits=self._fits,
+            shelf=self._shelf,
+            grid=Grid(
+                tick_s=settings.loop.tick_s,
+                step_s=settings.loop.step_s,
+                history_s=settings.loop.history_s,
+                refit_s=settings.fit.every_s,
+            ),
+        )
+
+    def _parse(self, ref: Ref) -> WorkloadSettings:
+        workload = parse_trigger(
+            namespace=ref.namespace,
+            name=ref.name,
+            metadata=ref.metadata,
+            service=self.settings,
+            presets=self._presets,
+        )
+        resolve(workload.forecasters)
+        return workload
+
+    def _on_tick(self) -> None:
+        self.desk.expire()
+        self._ticks += 1
+        if self._ticks % _FLUSH_TICKS == 0:
+            self._spawn(self._keep_house())
+
+    async def _keep_house(self) -> None:
+        """Write the cache; forget what is older than any history that is used."""
+        await self._history.prune(self.clock.now() - timedelta(seconds=1.1 * self.settings.loop.history_s))
+        await self._history.flush()
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _open_rest(self) -> None:
+        self._http_socket = _listen(self.settings.http.host, self.settings.http.port)
+        app = create_app(store=self.store, desk=self.desk, now=self.clock.now, ready=lambda: self._ready)
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
+        self._web = _Web(config)
+        self._web_task = asyncio.create_task(self._web.serve(sockets=[self._http_socket]))
+
+    def _open_metrics(self) -> None:
+        where = self.settings.metrics
+        try:
+            server, thread = start_http_server(where.port, where.host, self.meters.registry)
+        except OSError as taken:
+            raise PortTaken(f"metrics port {where.port}: {taken.strerror}") from taken
+        self._metrics_server: WSGIServer = server
+        self._metrics_thread: Thread = thread
+
+
+class _Sources:
+    """The source of each workload: the service's own, or a foreign one that its owner allows."""
+
+    def __init__(self, settings: ServiceSettings, meters: Meters, clock: Clock, given: Source | None) -> None:
+        self._meters = meters
+        self._clock = clock
+        self._foreign: dict[str, Source] = {}
+        if given is None and settings.prometheus is not None:
+            given = self._own(settings.prometheus)
+        if given is None:
+            raise AskOwner(
+                "prometheus: is missing; give its url, or try `predictscale demo`, which needs none"
+            )
+        self._given = given
+
+    def of(self, workload: WorkloadSettings) -> Source:
+        """Where the workload's metrics are read. A foreign address gets none of our credentials."""
+        address = workload.prometheus
+        if address is None:
+            return self._given
+        if address not in self._foreign:
+            self._foreign[address] = PrometheusSource(url=address, meters=self._meters, clock=self._clock)
+        return self._foreign[address]
+
+    async def aclose(self) -> None:
+        """Close all of them."""
+        for source in (self._given, *self._foreign.values()):
+            await source.aclose()
+
+    def _own(self, prometheus: PrometheusSettings) -> Source:
+        tls = prometheus.tls
+        auth: Bearer | Basic | None = None
+        if prometheus.bearer_token_file is not None:
+            auth = Bearer(token_file=Path(prometheus.bearer_token_file))
+        elif prometheus.basic is not None:
+            basic = prometheus.basic
+            auth = Basic(username=basic.username, password_file=Path(basic.password_file))
+        return PrometheusSource(
+            url=prometheus.url,
+            meters=self._meters,
+            clock=self._clock,
+            auth=auth,
+            tls=Tls(
+                ca_file=_path(tls.ca_file),
+                cert_file=_path(tls.cert_file),
+                key_file=_path(tls.key_file),
+                insecure=tls.insecure,
+            ),
+            headers=prometheus.headers,
+            timeout_s=prometheus.timeout_s,
+            max_concurrent=prometheus.max_concurrent,
+            retries=prometheus.retries,
+        )
+
+
+class _Web(uvicorn.Server):
+    """uvicorn beside gRPC on one event loop: signals are the service's to catch."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Catch nothing."""
+        yield
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text is not None else None
+
+
+def _credentials(tls: ServerTls | None) -> grpc.ServerCredentials | None:
+    if tls is None:
+        return None
+    files = TlsFiles(
+        certificate=Path(tls.cert_file), key=Path(tls.key_file), client_ca=_path(tls.client_ca_file)
+    )
+    return server_credentials(files)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port))
+    except OSError as taken:
+        raise PortTaken(f"port {port} on {host}: {taken.strerror}") from taken
+
+
+def configure_logging(*, level: str, as_json: bool) -> None:
+    """One line an event on standard error, as JSON or for a person."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -1,0 +1,33 @@
+"""The command line: parse, call, print. Heavy imports stay inside the command that needs them."""
+
+import typer
+
+from predictscale import __version__
+from predictscale.cli.local import check, render
+from predictscale.cli.remote import forecast, plan
+from predictscale.cli.service import demo, serve
+
+app = typer.Typer(
+    name="predictscale",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Predictive autoscaling for ML and LLM endpoints, as a KEDA external scaler.",
+)
+app.command()(serve)
+app.command()(demo)
+app.command()(plan)
+app.command()(forecast)
+app.command()(check)
+app.command()(render)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

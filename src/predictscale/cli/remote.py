@@ -1,0 +1,87 @@
+"""Commands that ask a running service over REST, and print its answer as a table."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+Workload = Annotated[str, typer.Argument(help="NAMESPACE/NAME of the workload.")]
+Url = Annotated[
+    str, typer.Option(help="The service's REST address.", envvar="PREDICTSCALE_URL", show_default=True)
+]
+_URL = "http://127.0.0.1:8080"
+_SHOWN = (0.5, 0.9, 0.95, 0.99)
+
+
+def plan(workload: Workload, url: Url = _URL) -> None:
+    """Why this many: the steps of a workload's newest decision."""
+    from rich.console import Console  # noqa: PLC0415 - only this command draws
+    from rich.table import Table  # noqa: PLC0415 - the same
+
+    decision = _get(url, workload, "decision")
+    console = Console()
+    table = Table(title=f"{workload}, decided {_clock(decision['decided_at'])}", title_justify="left")
+    for column, justify in (("stage", "left"), ("after it", "right"), ("unit", "left")):
+        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("because", overflow="fold")
+    for step in decision["steps"]:
+        table.add_row(step["stage"], f"{step['value']:,.6g}", step["unit"], step["because"])
+    console.print(table)
+    console.print(
+        f"{decision['health']}: KEDA is told {decision['published_replicas']} "
+        f"({'active' if decision['active'] else 'inactive'}), mode {decision['mode']}; "
+        f"without a forecast it would be {decision['reactive_replicas']}; "
+        f"replicas {_or_unknown(decision['current_replicas'])}, "
+        f"ready {_or_unknown(decision['ready_replicas'])}.",
+        highlight=False,
+    )
+    for note in decision["notes"]:
+        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def forecast(workload: Workload, url: Url = _URL) -> None:
+    """What is about to arrive: the quantiles of a workload's newest forecast."""
+    from rich.console import Console  # noqa: PLC0415 - only this command draws
+    from rich.table import Table  # noqa: PLC0415 - the same
+
+    answer = _get(url, workload, "forecast")
+    levels = [level for level in answer["levels"] if level in _SHOWN]
+    table = Table(
+        title=f"{workload}: {answer['model']}, from {_clock(answer['origin'])}, in {answer['unit']}",
+        title_justify="left",
+    )
+    table.add_column("from")
+    for level in levels:
+        table.add_column(f"level {level:g}", justify="right")
+    for j, start in enumerate(answer["starts"]):
+        values = (answer["values"][answer["levels"].index(level)][j] for level in levels)
+        table.add_row(_clock(start), *(f"{value:,.4g}" for value in values))
+    Console().print(table)
+
+
+def _get(url: str, workload: str, what: str) -> Any:
+    import httpx2  # noqa: PLC0415 - half of the command line's start-up time
+
+    namespace, slash, name = workload.partition("/")
+    if not (namespace and slash and name):
+        raise typer.BadParameter(f"{workload}: must be NAMESPACE/NAME")
+    try:
+        answer = httpx2.get(f"{url.rstrip('/')}/api/v1/workloads/{namespace}/{name}/{what}", timeout=10)
+    except httpx2.HTTPError as failed:
+        typer.echo(
+            f"{url}: no answer ({failed}); is the service running, and is --url its REST address?", err=True
+        )
+        raise typer.Exit(1) from failed
+    body = answer.json()
+    if answer.status_code != 200:
+        typer.echo(f"{url}: {body.get('detail', answer.status_code)}", err=True)
+        raise typer.Exit(1)
+    return body
+
+
+def _clock(instant: str) -> str:
+    return f"{datetime.fromisoformat(instant):%a %d %b %H:%M:%S} UTC"
+
+
+def _or_unknown(count: int | None) -> str:
+    return "unknown" if count is None else str(count)

@@ -1,0 +1,196 @@
+"""The one kind of fit there is so far: a curve, the present level, and past errors.
+
+At the leads that matter the present level decides, so every season is
+re-anchored: forecast = curve(then) + what is left by then of the present
+deviation from the curve + quantiles of the errors that this very rule made in
+the past. Without a curve that is the last value; with yesterday as the curve it
+is the seasonal naive forecast; with Prophet's curve it is Prophet corrected.
+
+Two kinds of curve differ in honesty. Yesterday's values were known when the
+forecast was due, so errors measured on them are out of sample. A curve that a
+library laid through the window has seen the values it is judged by: the errors
+are in sample and the quantiles come out too narrow. Each forecaster says which
+of the two it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from predictscale.core.forecast import Forecast
+from predictscale.core.series import Floats, MetricWindow
+from predictscale.errors import ForecastNotCredible, ForecastTooShort, NotEnoughHistory
+from predictscale.forecasters.base import LEVELS
+from predictscale.forecasters.robust import highest, roots, trailing_mean
+from predictscale.forecasters.spread import Spread
+
+REACH_S = 6 * 3600.0
+"""How far a library's curve reaches beyond its window [s]: an hourly refit that
+fails for hours, and an hour's horizon on top."""
+
+PRESENT_S = 180.0
+"""The present level is the mean over this long [s], at least one bin."""
+
+STALE_S = 3600.0
+"""Values older than this do not tell the present level [s]."""
+
+_LONGEST_LEAD_S = 6 * 3600.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Expected roots of demand, as averages over bins, linear between their centres.
+
+    Args:
+        start_s: Where the first bin begins, seconds since the epoch.
+        step_s: Width of a bin [s].
+        values: Roots of demand, finite, shape (m,).
+    """
+
+    start_s: float
+    step_s: float
+    values: Floats
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 1 or not self.values.size or not np.isfinite(self.values).all():
+            raise ValueError(f"values: shape {self.values.shape}; must be (m,) and finite")
+        if not self.step_s > 0:
+            raise ValueError(f"step_s: {self.step_s}; a bin has a width")
+
+    @property
+    def end_s(self) -> float:
+        """Where the last bin ends, seconds since the epoch."""
+        return self.start_s + self.values.size * self.step_s
+
+    def at(self, stamps_s: Floats) -> Floats:
+        """The curve at any stamps, shape (n,); NaN outside of it."""
+        centres = self.start_s + (np.arange(self.values.size) + 0.5) * self.step_s
+        path: Floats = np.interp(stamps_s, centres, self.values)
+        path[(stamps_s < self.start_s) | (stamps_s > self.end_s)] = np.nan
+        return path
+
+    def since(self, start_s: float) -> "Curve":
+        """The part that tells the curve from `start_s` on."""
+        skip = int(np.clip((start_s - self.start_s) // self.step_s - 1, 0, self.values.size - 1))
+        return Curve(self.start_s + skip * self.step_s, self.step_s, self.values[skip:])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CurveFitted:
+    """A fit: see the module.
+
+    Args:
+        model: The forecaster's name.
+        step_s: The grid it was fitted on [s].
+        end_s: Where the fitted window ends, seconds since the epoch.
+        high: The highest confirmed demand of the window.
+        spread: Errors by lead.
+        curve: Expected roots of demand; None if nothing but the present level is expected.
+    """
+
+    model: str
+    step_s: float
+    end_s: float
+    high: float
+    spread: Spread
+    curve: Curve | None = None
+
+    def predict(self, recent: MetricWindow, *, steps: int, levels: Sequence[float] = LEVELS) -> Forecast:
+        """The present level, the curve's change, past errors. See `Fitted.predict`.
+
+        Raises:
+            NotEnoughHistory: Nothing is known of the last `STALE_S` of `recent`.
+            ForecastTooShort: The curve ends earlier.
+            ForecastNotCredible: `recent` ends more than `STALE_S` before the window that
+                was fitted, so the fit knows what it is asked to forecast. Less than
+                that is allowed to a service that relives its last minutes after a restart.
+            ValueError: `recent` lies on another grid.
+        """
+        if recent.step_s != self.step_s:
+            raise ValueError(f"recent: on a grid of {recent.step_s:g} s, {self.model} of {self.step_s:g} s")
+        origin_s = _seconds(recent.end)
+        self._check_span(origin_s, steps)
+        deviation, age = self._present(recent)
+        ahead = np.arange(steps, dtype=np.float64)
+        leads = ahead + 1.0 + age
+        path: Floats = deviation * self.spread.share_kept(leads)
+        if self.curve is not None:
+            path = path + self.curve.at(origin_s + (ahead + 0.5) * self.step_s)
+        paths: Floats = path + self.spread.quantiles(leads, levels)
+        return Forecast(
+            origin=recent.end,
+            step_s=self.step_s,
+            levels=tuple(levels),
+            values=np.square(np.maximum(paths, 0.0)),
+            model=self.model,
+        )
+
+    def _check_span(self, origin_s: float, steps: int) -> None:
+        if origin_s < self.end_s - STALE_S:
+            raise ForecastNotCredible(
+                f"{self.model} was fitted on data until {_instant(self.end_s)} "
+                f"and is asked to forecast from {_instant(origin_s)}"
+            )
+        need_s = origin_s + steps * self.step_s - self.end_s
+        if self.curve is not None and need_s > self.curve.end_s - self.end_s + 1e-3:
+            raise ForecastTooShort(need_s=need_s, have_s=self.curve.end_s - self.end_s)
+
+    def _present(self, recent: MetricWindow) -> tuple[float, int]:
+        """The deviation from the curve at the newest known bin, and the bins that are gaps since."""
+        tail = recent.last(max(STALE_S, self.step_s))
+        # A surge that lasts is believed; a sample that nothing confirms is not.
+        values = roots(tail.values, high=max(self.high, highest(tail.values)))
+        if self.curve is not None:
+            values = values - self.curve.at(tail.stamps_s + self.step_s / 2)
+        known = np.flatnonzero(~np.isnan(values))
+        if not known.size:
+            raise NotEnoughHistory(need_s=self.step_s, have_s=0.0)
+        newest = int(known[-1])
+        level = trailing_mean(values[: newest + 1], _present_bins(self.step_s))[-1]
+        return float(level), values.size - 1 - newest
+
+
+def fit_curve(model: str, window: MetricWindow, curve: Curve | None, *, kept: float | None) -> CurveFitted:
+    """Measure the errors that re-anchoring `curve` made over `window`.
+
+    Args:
+        model: The forecaster's name.
+        window: The history.
+        curve: Expected roots over (part of) the window and beyond; None expects no change.
+        kept: The share of the present deviation that stays; None measures it, which
+            suits curves that have a level of their own.
+
+    Raises:
+        FitFailed: The window is too gappy to measure errors.
+    """
+    high = highest(window.values)
+    values = roots(window.values, high=high)
+    deviation = values if curve is None else values - curve.at(window.stamps_s + window.step_s / 2)
+    places = np.flatnonzero(~np.isnan(deviation))
+    span = int(places[-1] - places[0]) if places.size else 0
+    spread = Spread.measure(
+        deviation,
+        trailing_mean(deviation, _present_bins(window.step_s)),
+        longest=min(round(_LONGEST_LEAD_S / window.step_s), span // 3),
+        kept=kept,
+        widest=float(np.nanmax(values) - np.nanmin(values)) if places.size else 0.0,
+    )
+    end_s = _seconds(window.end)
+    if curve is not None:
+        curve = curve.since(end_s - 2 * STALE_S)
+    return CurveFitted(model, window.step_s, end_s, high, spread, curve)
+
+
+def _present_bins(step_s: float) -> int:
+    return max(1, round(PRESENT_S / step_s))
+
+
+def _seconds(at: datetime) -> float:
+    return (at - _EPOCH).total_seconds()
+
+
+def _instant(stamp_s: float) -> str:
+    return f"{_EPOCH + timedelta(seconds=stamp_s):%Y-%m-%dT%H:%M:%SZ}"

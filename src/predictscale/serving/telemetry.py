@@ -1,0 +1,114 @@
+"""Decisions as metrics, read from the store when Prometheus scrapes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from predictscale import __version__
+from predictscale.control.desk import Desk
+from predictscale.control.store import DecisionStore
+from predictscale.core.plan import Decision, Health
+
+_LABELS = ("namespace", "workload")
+
+
+class DecisionCollector(Collector):
+    """Gauges of every workload's latest decision."""
+
+    def __init__(self, store: DecisionStore, desk: Desk, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._desk = desk
+        self._now = now
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance: what is exposed depends on the workloads."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """One family after another, over one snapshot of the store."""
+        decisions = list(self._store)
+        build = InfoMetricFamily("predictscale_build", "The version that runs.")
+        build.add_metric([], {"version": __version__})
+        yield build
+        yield from self._targets(decisions)
+        yield from self._demands(decisions)
+        yield from self._states(decisions)
+        yield self._triggers()
+
+    def _targets(self, decisions: list[Decision]) -> Iterator[Metric]:
+        steps = _gauge("predictscale_step_replicas", "Replicas after each stage of the decision.", "stage")
+        published = _gauge("predictscale_published_replicas", "What the HPA is told, after landing.")
+        target = _gauge("predictscale_target_replicas", "Replicas wanted, after the ceiling.")
+        reactive = _gauge("predictscale_reactive_replicas", "Replicas wanted without a forecast.")
+        active = _gauge("predictscale_active", "1 if KEDA is told that the workload is active.")
+        current = _gauge("predictscale_current_replicas", "status.replicas of the scale target, if known.")
+        ready = _gauge("predictscale_ready_replicas", "Replicas that serve, if known.")
+        for d in decisions:
+            for s in d.plan.steps[1:]:
+                steps.add_metric([*d.workload, s.stage.value], s.value)
+            published.add_metric(d.workload, d.answer.published)
+            target.add_metric(d.workload, d.plan.target)
+            reactive.add_metric(d.workload, d.reactive.target)
+            active.add_metric(d.workload, d.answer.active)
+            if d.seen.fleet.replicas is not None:
+                current.add_metric(d.workload, d.seen.fleet.replicas)
+            if d.seen.fleet.ready is not None:
+                ready.add_metric(d.workload, d.seen.fleet.ready)
+        yield from (steps, published, target, reactive, active, current, ready)
+
+    def _demands(self, decisions: list[Decision]) -> Iterator[Metric]:
+        now = _gauge("predictscale_demand", "Offered load per second, in the workload's unit.", "unit")
+        queue = _gauge("predictscale_queue", "Work that waits, in the workload's unit.")
+        ahead = _gauge("predictscale_forecast_demand", "Demand forecast for the lead time ahead.", "quantile")
+        for d in decisions:
+            if d.seen.demand is not None:
+                now.add_metric([*d.workload, d.unit], d.seen.demand)
+            if d.seen.queue is not None:
+                queue.add_metric(d.workload, d.seen.queue)
+            for level, value in forecast_at_lead(d):
+                ahead.add_metric([*d.workload, f"{level:g}"], value)
+        yield from (now, queue, ahead)
+
+    def _states(self, decisions: list[Decision]) -> Iterator[Metric]:
+        health = _gauge("predictscale_health", "1 for the state the workload's decision is in.", "health")
+        model = _gauge("predictscale_model", "1 for the forecaster that serves.", "model")
+        age = _gauge("predictscale_demand_age_seconds", "Age of the newest demand sample.")
+        decided = _gauge("predictscale_decision_timestamp_seconds", "When the decision was made.")
+        for d in decisions:
+            for state in Health:
+                health.add_metric([*d.workload, state.value], float(d.plan.health is state))
+            if d.forecast is not None:
+                model.add_metric([*d.workload, d.forecast.model], 1)
+            if d.seen.demand_at is not None:
+                age.add_metric(d.workload, (self._now() - d.seen.demand_at).total_seconds())
+            decided.add_metric(d.workload, d.seen.now.timestamp())
+        yield from (health, model, age, decided)
+
+    def _triggers(self) -> Metric:
+        problems = GaugeMetricFamily(
+            "predictscale_trigger_problems",
+            "Problems in the metadata of a ScaledObject's trigger; 0 is a good one.",
+            labels=("namespace", "scaledobject"),
+        )
+        for namespace, name, registration in self._desk.registrations():
+            count = len(registration.error.problems) if registration.error is not None else 0
+            problems.add_metric([namespace, name], count)
+        return problems
+
+
+def forecast_at_lead(decision: Decision) -> list[tuple[float, float]]:
+    """(level, demand) of the forecast's step at the lead time, or nothing without a forecast."""
+    forecast = decision.forecast
+    if forecast is None:
+        return []
+    ahead_s = (decision.seen.now - forecast.origin).total_seconds() + decision.policy.lead_time_s
+    place = int(ahead_s // forecast.step_s)
+    if place >= forecast.steps:
+        return []
+    return [(level, float(forecast.values[i, place])) for i, level in enumerate(forecast.levels)]
+
+
+def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, labels=(*_LABELS, *labels))

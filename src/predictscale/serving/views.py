@@ -1,0 +1,197 @@
+"""What people are shown of a decision: the shapes of the REST answers, made from the one record."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from predictscale.control.desk import Registration
+from predictscale.core.forecast import Forecast
+from predictscale.core.plan import Decision, Health, Landing, Mode, OnStale, Policy, ReplicaPlan, Stage
+
+
+class StepView(BaseModel):
+    """One stage of a decision: the number after it, and why."""
+
+    stage: Stage
+    value: float
+    unit: str
+    because: str
+
+
+class PolicyView(BaseModel):
+    """The settings that were obeyed."""
+
+    capacity_per_replica: float = Field(description="Demand per second that one replica serves.")
+    lead_time_s: float
+    quantile: float
+    min_replicas: int
+    max_replicas: int
+    warm_replicas: int
+    drain_s: float
+    hold_s: float
+    fresh_s: float
+    stale_after_s: float
+    on_stale: OnStale
+    cooldown_s: float
+    landing: Landing
+    mode: Mode
+
+
+class WorkloadView(BaseModel):
+    """A workload in one line."""
+
+    namespace: str
+    workload: str
+    health: Health
+    mode: Mode
+    model: str | None = Field(description="The forecaster that serves, if any.")
+    demand: float | None = Field(description="Offered load per second; null if it was never seen.")
+    unit: str
+    demand_age_s: float | None
+    target_replicas: int = Field(description="Wanted, after the ceiling.")
+    published_replicas: int = Field(description="What the HPA is told, after landing.")
+    reactive_replicas: int = Field(description="Wanted without a forecast.")
+    current_replicas: int | None
+    ready_replicas: int | None
+    active: bool
+    decided_at: datetime
+
+
+class RefusedView(BaseModel):
+    """A ScaledObject whose trigger metadata cannot be served."""
+
+    namespace: str
+    scaled_object: str
+    problems: list[str]
+    since: datetime
+
+
+class WorkloadsView(BaseModel):
+    """All workloads with a decision, and the triggers that were refused."""
+
+    workloads: list[WorkloadView]
+    waiting: list[str] = Field(description="Registered, but without a decision yet.")
+    refused: list[RefusedView]
+
+
+class DecisionView(WorkloadView):
+    """A decision with its steps."""
+
+    steps: list[StepView]
+    policy: PolicyView
+    notes: list[str]
+    valid_until: datetime
+
+
+class ForecastView(BaseModel):
+    """Quantiles of what is about to arrive."""
+
+    namespace: str
+    workload: str
+    model: str
+    unit: str
+    origin: datetime = Field(description="The end of the last bin that the forecast knows.")
+    age_s: float
+    step_s: float
+    levels: list[float]
+    starts: list[datetime] = Field(description="Where each step begins, h of them.")
+    values: list[list[float]] = Field(description="Demand by level and step, shape (levels, h).")
+    notes: list[str]
+
+
+class HistoryView(BaseModel):
+    """Recent decisions, newest first, as they were made."""
+
+    namespace: str
+    workload: str
+    decisions: list[DecisionView]
+
+
+def workload_view(decision: Decision, *, now: datetime) -> WorkloadView:
+    """A decision in one line; `now` gives the age of its data."""
+    seen, plan = decision.seen, decision.plan
+    namespace, workload = decision.workload
+    return WorkloadView(
+        namespace=namespace,
+        workload=workload,
+        health=plan.health,
+        mode=decision.policy.mode,
+        model=decision.forecast.model if decision.forecast is not None else None,
+        demand=seen.demand,
+        unit=decision.unit,
+        demand_age_s=(now - seen.demand_at).total_seconds() if seen.demand_at is not None else None,
+        target_replicas=plan.target,
+        published_replicas=decision.answer.published,
+        reactive_replicas=decision.reactive.target,
+        current_replicas=seen.fleet.replicas,
+        ready_replicas=seen.fleet.ready,
+        active=decision.answer.active,
+        decided_at=seen.now,
+    )
+
+
+def decision_view(decision: Decision, *, now: datetime) -> DecisionView:
+    """A decision with its steps."""
+    return DecisionView(
+        **workload_view(decision, now=now).model_dump(),
+        steps=_steps(decision.plan),
+        policy=_policy(decision.policy),
+        notes=list(decision.notes),
+        valid_until=decision.valid_until,
+    )
+
+
+def forecast_view(decision: Decision, forecast: Forecast, *, now: datetime) -> ForecastView:
+    """The forecast that a decision used."""
+    namespace, workload = decision.workload
+    return ForecastView(
+        namespace=namespace,
+        workload=workload,
+        model=forecast.model,
+        unit=decision.unit,
+        origin=forecast.origin,
+        age_s=(now - forecast.origin).total_seconds(),
+        step_s=forecast.step_s,
+        levels=list(forecast.levels),
+        starts=forecast.starts,
+        values=forecast.values.tolist(),
+        notes=list(decision.notes),
+    )
+
+
+def refused_views(registrations: Iterable[tuple[str, str, Registration]]) -> list[RefusedView]:
+    """The triggers that cannot be served, with every problem."""
+    return [
+        RefusedView(
+            namespace=namespace,
+            scaled_object=name,
+            problems=[str(problem) for problem in registration.error.problems],
+            since=registration.since,
+        )
+        for namespace, name, registration in registrations
+        if registration.error is not None
+    ]
+
+
+def _steps(plan: ReplicaPlan) -> list[StepView]:
+    return [StepView(stage=s.stage, value=s.value, unit=s.unit, because=s.because) for s in plan.steps]
+
+
+def _policy(policy: Policy) -> PolicyView:
+    return PolicyView(
+        capacity_per_replica=policy.capacity.per_replica,
+        lead_time_s=policy.lead_time_s,
+        quantile=policy.level,
+        min_replicas=policy.min_replicas,
+        max_replicas=policy.max_replicas,
+        warm_replicas=policy.warm_replicas,
+        drain_s=policy.drain_s,
+        hold_s=policy.hold_s,
+        fresh_s=policy.fresh_s,
+        stale_after_s=policy.stale_after_s,
+        on_stale=policy.on_stale,
+        cooldown_s=policy.cooldown_s,
+        landing=policy.landing,
+        mode=policy.mode,
+    )

@@ -1,0 +1,172 @@
+from datetime import timedelta
+
+import pytest
+
+from predictscale.control.tracker import Tracker
+from predictscale.core.demand import Signal, SignalName
+from predictscale.core.plan import Decision, Health, OnStale
+from predictscale.meters import Meters
+from predictscale.sources.history import History
+from predictscale.sources.replay import Recorded, ReplaySource
+from scenes import MORNING, Scene, WatchedSource, minutes_later, settings_of
+
+
+def told(decision: Decision) -> tuple[object, ...]:
+    """What a person or KEDA could see of a decision."""
+    return decision.answer, decision.plan, decision.reactive, decision.seen, decision.notes
+
+
+async def test_the_first_tick_already_decides_from_a_forecast() -> None:
+    decision = await Scene().tracker().tick(MORNING)
+    assert decision.plan.health is Health.OK
+    assert decision.forecast is not None
+    assert decision.forecast.origin == MORNING
+    assert decision.plan.published > 0
+
+
+async def test_after_the_backfill_only_new_bins_are_asked_for() -> None:
+    scene = Scene()
+    tracker = scene.tracker()
+    await tracker.tick(MORNING)
+    scene.source.asked.clear()
+    await scene.run(tracker, ticks=40)
+    ticks = [(start, end) for _, start, end, step_s in scene.source.asked if step_s == 15]
+    assert all((end - start).total_seconds() == 15 for start, end in ticks)
+    bins = [(start, end) for _, start, end, step_s in scene.source.asked if step_s == 60]
+    assert all((end - start).total_seconds() <= 4 * 60 for start, end in bins)  # the last ones settle
+
+
+async def test_a_restart_with_its_cache_pulls_no_history_twice() -> None:
+    scene = Scene()
+    await scene.run(scene.tracker(), ticks=20)
+    scene.source.asked.clear()
+    await scene.run(scene.tracker(), ticks=1)
+    bins = [(start, end) for _, start, end, step_s in scene.source.asked if step_s == 60]
+    assert all(start >= scene.clock.now() - timedelta(minutes=5) for start, _ in bins)
+
+
+@pytest.mark.parametrize("keeps_its_cache", [True, False])
+async def test_a_restarted_service_answers_as_if_it_had_never_stopped(*, keeps_its_cache: bool) -> None:
+    scene = Scene()
+    steady = scene.tracker()
+    await scene.run(steady, ticks=90)
+    cache = None if keeps_its_cache else History(path=None, meters=Meters())
+    scene.clock.advance(15)
+    restarted = scene.tracker(history=cache)
+    first = await restarted.tick(scene.clock.now())
+    await restarted.fitted()
+    assert told(first) == told(await steady.tick(scene.clock.now()))
+    again = await scene.run(restarted, ticks=1)
+    assert told(again) == told(await steady.tick(scene.clock.now()))
+
+
+async def test_a_source_that_goes_away_holds_then_falls_to_the_floor_then_recovers() -> None:
+    scene = Scene()
+    tracker = scene.tracker(settings_of(min_replicas=2, stale_after_s=300))
+    await scene.run(tracker, ticks=8)
+    scene.source.down = True
+    before = await scene.run(tracker, ticks=4)
+    assert before.plan.health is Health.OK
+    held = await scene.run(tracker, ticks=14)
+    assert held.plan.health is Health.HOLDING
+    assert held.plan.target >= before.plan.target
+    assert any("switched off" in note for note in held.notes)
+    floor = await scene.run(tracker, ticks=4)
+    assert (floor.plan.health, floor.plan.target) == (Health.STALE, 2)
+    scene.source.down = False
+    back = await scene.run(tracker, ticks=1)
+    assert back.plan.health is Health.OK
+    assert back.plan.target >= back.policy.capacity.replicas_for(back.seen.demand or 0)
+
+
+async def test_a_cold_start_without_any_data_says_that_it_does_not_know() -> None:
+    scene = Scene()
+    scene.source.down = True
+    decision = await scene.tracker().tick(MORNING)
+    assert decision.plan.health is Health.UNKNOWN
+    assert not decision.plan.available
+
+
+async def test_a_source_that_comes_late_is_learnt_from_when_it_comes() -> None:
+    scene = Scene()
+    scene.source.down = True
+    tracker = scene.tracker()
+    await scene.run(tracker, ticks=2)
+    scene.source.down = False
+    assert (await scene.run(tracker, ticks=1)).plan.health is Health.OK
+
+
+async def test_too_little_history_decides_reactively_and_says_why() -> None:
+    scene = Scene()
+    young = Recorded()
+    for second in range(0, 121, 15):
+        young.record(MORNING + timedelta(seconds=second), 160.0)
+    scene.source = WatchedSource(ReplaySource({"shop_demand": young}, clock=scene.clock))
+    decision = await scene.run(scene.tracker(), ticks=8)
+    assert decision.plan.health is Health.REACTIVE
+    assert decision.plan.target == 2
+    assert decision.notes
+
+
+async def test_a_young_workload_gets_a_model_as_soon_as_its_history_allows() -> None:
+    scene = Scene()
+    young = Recorded()
+    scene.source = WatchedSource(ReplaySource({"shop_demand": young}, clock=scene.clock))
+    tracker = scene.tracker()
+    models: list[str | None] = []
+    for _ in range(20 * 4):
+        young.record(scene.clock.now() + timedelta(seconds=15), 160.0)
+        decision = await scene.run(tracker, ticks=1)
+        models.append(decision.forecast.model if decision.forecast else None)
+    assert models[0] is None
+    assert models[-1] == "last-value"
+
+
+async def test_models_are_fitted_on_the_shared_grid_not_at_each_tick() -> None:
+    scene = Scene()
+    tracker = scene.tracker()
+    await scene.run(tracker, ticks=4 * 61)
+    ends = {window.end for window in scene.fits.windows}
+    assert len(ends) == 2
+    first, second = sorted(ends)
+    assert second - first == timedelta(hours=1)
+
+
+async def test_queue_and_fleet_are_seen_when_there_are_signals_for_them() -> None:
+    scene = Scene(
+        signals={
+            name: Signal(name, f"shop_{name}", "requests/s") for name in (SignalName.DEMAND, SignalName.QUEUE)
+        }
+    )
+    queue = Recorded()
+    queue.record(MORNING, 4800.0)
+    source = ReplaySource({"shop_queue": queue}, clock=scene.clock)
+    source.add("shop_demand", scene.source.inner._series["shop_demand"])  # type: ignore[attr-defined]
+    scene.source = WatchedSource(source)
+    decision = await scene.run(scene.tracker(), ticks=1)
+    assert decision.seen.queue == 4800
+    assert decision.plan.target >= 1  # 4800 / 60 s = one more replica's worth beside what is here
+    assert decision.plan.target > decision.policy.capacity.replicas_for(decision.seen.demand or 0)
+
+
+async def test_the_target_rises_before_the_morning_ramp_by_the_lead_time() -> None:
+    scene = Scene()
+    tracker: Tracker = scene.tracker(settings_of(lead_time_s=600))
+    targets, needs = [], []
+    for _ in range(4 * 180):
+        decision = await scene.run(tracker, ticks=1)
+        targets.append(decision.plan.target)
+        needs.append(decision.policy.capacity.replicas_for(decision.seen.demand or 0))
+    climb = needs[0] + (max(needs) - needs[0]) // 2
+    due = next(i for i, need in enumerate(needs) if need >= climb)
+    ready = next(i for i, target in enumerate(targets) if target >= climb)
+    assert (due - ready) * 15 >= 0.8 * 600
+    assert scene.clock.now() == minutes_later(180)
+
+
+async def test_an_unavailable_answer_is_only_given_on_request() -> None:
+    scene = Scene()
+    tracker = scene.tracker(settings_of(on_stale=OnStale.UNAVAILABLE, stale_after_s=60))
+    await scene.run(tracker, ticks=2)
+    scene.source.down = True
+    assert not (await scene.run(tracker, ticks=6)).answer.available
