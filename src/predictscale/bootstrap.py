@@ -28,7 +28,7 @@ from predictscale.control.shelf import ModelShelf
 from predictscale.control.store import DecisionStore
 from predictscale.control.tracker import Grid, Tracker
 from predictscale.core.demand import Signal, SignalName
-from predictscale.errors import AskOwner
+from predictscale.errors import AskOwner, Problem, SettingsError
 from predictscale.forecasters.registry import resolve
 from predictscale.meters import Meters
 from predictscale.serving.grpc import ScalerServer
@@ -104,9 +104,8 @@ class Service:
             SettingsError: A named workload asks for a forecaster that there is not.
         """
         settings = self.settings
-        named = settings.named_workloads(self._presets)
-        for workload in named:
-            resolve(workload.forecasters, where=f"{workload.workload}: forecasters")
+        if problems := forecaster_problems(settings):
+            raise SettingsError(problems)
         self.desk = Desk(
             parse=self._parse,
             store=self.store,
@@ -114,7 +113,7 @@ class Service:
             clock=self.clock,
             max_registrations=settings.limits.max_workloads,
             expire_after_s=settings.limits.expire_after_s,
-            named=named,
+            named=settings.named_workloads(self._presets),
         )
         self.meters.registry.register(DecisionCollector(self.store, self.desk, self.clock.now))
         self._spawn(self.loop.run())
@@ -198,15 +197,13 @@ class Service:
         )
 
     def _parse(self, ref: Ref) -> WorkloadSettings:
-        workload = parse_trigger(
+        return parse_trigger(
             namespace=ref.namespace,
             name=ref.name,
             metadata=ref.metadata,
             service=self.settings,
             presets=self._presets,
         )
-        resolve(workload.forecasters)
-        return workload
 
     def _on_tick(self) -> None:
         self.desk.expire()
@@ -323,6 +320,19 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port))
     except OSError as taken:
         raise PortTaken(f"port {port} on {host}: {taken.strerror}") from taken
+
+
+def forecaster_problems(settings: ServiceSettings) -> list[Problem]:
+    """What is wrong with the forecasters that the settings name; settings do not know which there are."""
+    chains = {"defaults.forecasters": settings.defaults.forecasters}
+    chains |= {f"workloads[{i}].forecasters": w.forecasters for i, w in enumerate(settings.workloads)}
+    problems: list[Problem] = []
+    for where, names in chains.items():
+        try:
+            resolve(names, where=where)
+        except SettingsError as wrong:
+            problems += wrong.problems
+    return problems
 
 
 def configure_logging(*, level: str, as_json: bool) -> None:

@@ -6,6 +6,7 @@ What they measure comes back to the service as its queue and fleet signals.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -142,7 +143,7 @@ async def run_demo(
     source = ReplaySource({k: v for world in worlds for k, v in world.series().items()}, clock=clock)
     local = {part: {"host": "127.0.0.1", **ports.get(part, {})} for part in ("grpc", "http", "metrics")}
     settings = load_service(
-        None,
+        env=os.environ,
         overrides={
             **local,
             "loop": {"tick_s": _TICK_S, "step_s": 60, "history_s": _HISTORY_S},

@@ -70,6 +70,16 @@ async def test_a_chain_is_fitted_elsewhere_and_serves_here() -> None:
     assert _count(pool, "predictscale_fit_errors_total", forecaster="tells", error="FitFailed") == 1
 
 
+@pytest.mark.parametrize("name", ["holt-winters", "sarimax-fourier", "prophet"])
+async def test_every_slow_model_fits_within_a_workers_limits(name: str) -> None:
+    pool, window = FitPool(meters=Meters()), _window(days=4)
+    result = await pool.fit((name, "last-value"), window)
+    assert result.skipped == ()
+    assert result.fitted.predict(window, steps=12).model == name
+    left = await asyncio.to_thread(lambda: [p for p in Path(pool._scratch).rglob("*") if p.is_file()])
+    assert left == []
+
+
 async def test_a_worker_is_nice_alone_in_its_group_and_has_one_thread() -> None:
     result = await _pool(Tells()).fit(("tells", "last-value"), _window())
     facts = json.loads(result.skipped[0].reason)

@@ -1,6 +1,7 @@
 """Commands that run the service: for a cluster, or beside a simulated one."""
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +26,7 @@ def serve(
     from predictscale.config.load import load_service  # noqa: PLC0415 - with the one above
 
     async def run() -> None:
-        settings = load_service(config, overrides=_ports(grpc_port, http_port, metrics_port))
+        settings = load_service(config, env=os.environ, overrides=_ports(grpc_port, http_port, metrics_port))
         configure_logging(level=settings.log.level, as_json=settings.log.format == "json")
         service = Service(settings)
         await service.start()

@@ -35,6 +35,9 @@ _ASKED_NAME = re.compile(rf"(s\d+-)?{METRIC_NAME}", re.IGNORECASE)
 _CYCLE_S = 5.0
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a second process would silently share the port
+    # By default a burst of more than 1,000 calls, as when KEDA reopens its streams, is cancelled at random.
+    ("grpc.server.max_pending_requests", 1 << 16),
+    ("grpc.server.max_pending_requests_hard_limit", 1 << 16),
     ("grpc.keepalive_time_ms", 30_000),  # a client that vanished is noticed within 40 s
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -74,7 +74,10 @@ class CacheFile:
     def _prepare(self) -> None:
         self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
         self._db.execute("PRAGMA foreign_keys = ON")
+        # In one transaction: another service may be making the tables just now.
+        self._db.execute("BEGIN")
         found = tuple(self._pragma(name) for name in ("application_id", "user_version", "schema_version"))
+        self._db.execute("COMMIT")
         if found == (0, 0, 0):  # a new, empty file
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(_TABLES)

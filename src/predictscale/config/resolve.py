@@ -1,0 +1,284 @@
+"""From a workload as it was written to one that the service can obey.
+
+One function for the service's file and for triggers, so that a setting means
+the same in both. What differs is trust: the owner of the service may query what
+they like, a trigger reads its own namespace only. All problems are found before
+any is raised.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from predictscale.config import promql
+from predictscale.config.durations import duration_text
+from predictscale.config.presets import Presets
+from predictscale.config.problems import HIDDEN, did_you_mean, show
+from predictscale.config.workload import (
+    HIGHEST_LEVEL,
+    LOWEST_LEVEL,
+    NamedWorkload,
+    WorkloadDefaults,
+    WorkloadSettings,
+)
+from predictscale.core.demand import SignalName, WorkloadId
+from predictscale.core.plan import Landing
+from predictscale.errors import Problem, SettingsError, TenancyError
+
+DEFAULT_LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a workload's settings were written, and how messages speak of that place.
+
+    Args:
+        prefix: Stands before a setting's name, such as `workloads[0].`.
+        names: What a field is called there, if not by its own name.
+        hidden: Fields whose values messages must not repeat.
+        trusted: Whether the owner of the service wrote it, who may query any namespace.
+    """
+
+    prefix: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    trusted: bool = False
+
+    def where(self, name: str) -> str:
+        """The setting as its writer would look for it."""
+        return self.prefix + self.names.get(name, name)
+
+    def called(self, name: str) -> str:
+        """The setting within a sentence."""
+        return self.names.get(name, name)
+
+    def show(self, name: str, value: object) -> str:
+        """A setting's value, unless it is hidden."""
+        return HIDDEN if name in self.hidden else show(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the service as a whole contributes to every workload.
+
+    Args:
+        defaults: For what a workload leaves out.
+        presets: The backends there are.
+        tick_s: Time between two decisions [s].
+        step_s: Width of a bin of history [s].
+        max_query_bytes: The longest query that is read [bytes].
+        reads_promql: Whether the source is a Prometheus; a replay's queries are names.
+    """
+
+    defaults: WorkloadDefaults
+    presets: Presets
+    tick_s: float
+    step_s: float
+    max_query_bytes: int
+    reads_promql: bool = True
+
+
+@dataclass(slots=True)
+class Findings:
+    """Problems found so far, and whether one of them is a reach for another's data."""
+
+    problems: list[Problem] = field(default_factory=list)
+    tenancy: bool = False
+
+    def add(self, where: str, got: str, wants: str, why: str = "") -> None:
+        """Note one problem."""
+        self.problems.append(Problem(where, got, wants, why))
+
+    def collect(self, wrong: SettingsError) -> None:
+        """Note all problems of an error."""
+        self.problems += wrong.problems
+        self.tenancy = self.tenancy or isinstance(wrong, TenancyError)
+
+    def settle(self) -> None:
+        """Raise what was found, if anything.
+
+        Raises:
+            SettingsError: There are problems.
+            TenancyError: One of them is a reach for another's data.
+        """
+        if self.problems:
+            raise self.as_error()
+
+    def as_error(self) -> SettingsError:
+        """All that was found, as one error."""
+        return (TenancyError if self.tenancy else SettingsError)(self.problems)
+
+
+def resolve(written: NamedWorkload, *, terms: Terms, origin: Origin) -> WorkloadSettings:
+    """A workload with its defaults filled in, its signals checked and its numbers agreeing.
+
+    Raises:
+        SettingsError: What is written cannot be obeyed; all problems at once.
+        TenancyError: It reaches for another namespace's data.
+    """
+    knobs = _merged(written, terms.defaults)
+    found = Findings()
+    signals = _signals(written, terms, origin, found)
+    level = _level(written, terms.defaults, origin, found)
+    fresh_s = knobs.fresh_s if knobs.fresh_s is not None else 4 * terms.tick_s
+    _check_replicas(written, knobs, origin, found)
+    _check_times(knobs, fresh_s, terms, origin, found)
+    if knobs.landing is not Landing.EXACT and written.target is None:
+        wants = f"give {origin.called('target')}, the Deployment whose replicas decide"
+        found.add(origin.where("landing"), f"{origin.show('landing', knobs.landing)} without a target", wants)
+    found.settle()
+    return WorkloadSettings(
+        workload=WorkloadId(written.namespace, written.name),
+        capacity_per_replica=written.capacity_per_replica,
+        max_replicas=written.max_replicas,
+        backend=written.backend,
+        selector=signals.selector,
+        query=signals.query,
+        queue_query=signals.queue_query,
+        unit=signals.unit,
+        target=written.target,
+        prometheus=written.prometheus,
+        lead_time_s=knobs.lead_time_s,
+        level=level,
+        drain_s=knobs.slo_wait_s if knobs.slo_wait_s is not None else 60.0,
+        min_replicas=knobs.min_replicas,
+        warm_replicas=knobs.warm_replicas,
+        hold_s=knobs.hold_s if knobs.hold_s is not None else max(2 * knobs.lead_time_s, 600.0),
+        on_stale=knobs.on_stale,
+        stale_after_s=knobs.stale_after_s,
+        fresh_s=fresh_s,
+        cooldown_s=knobs.cooldown_s,
+        landing=knobs.landing,
+        mode=knobs.mode,
+        empty_is_zero=knobs.empty_is_zero,
+        forecasters=knobs.forecasters,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    selector: str = ""
+    query: str | None = None
+    queue_query: str | None = None
+    unit: str = "requests/s"
+
+
+def _merged(written: NamedWorkload, defaults: WorkloadDefaults) -> WorkloadDefaults:
+    """The knobs of a workload: its own where it has any, the defaults' elsewhere. Both are validated."""
+    knobs = {
+        name: getattr(written if name in written.model_fields_set else defaults, name)
+        for name in WorkloadDefaults.model_fields
+    }
+    return WorkloadDefaults.model_construct(**knobs)
+
+
+def _signals(written: NamedWorkload, terms: Terms, origin: Origin, found: Findings) -> _Signals:
+    if (written.backend is None) == (written.query is None):
+        got = "neither is given" if written.backend is None else "both are given"
+        backend, query = origin.called("backend"), origin.called("query")
+        found.add(origin.where("backend"), got, f"give either {backend} or {query}")
+        return _Signals()
+    if written.backend is not None:
+        return _from_preset(written, written.backend, terms, origin, found)
+    return _from_queries(written, terms, origin, found)
+
+
+def _from_preset(
+    written: NamedWorkload, backend: str, terms: Terms, origin: Origin, found: Findings
+) -> _Signals:
+    for name in ("queue_query", "unit"):
+        if getattr(written, name) is not None:
+            found.add(
+                origin.where(name), "is given with a backend", "leave it out; the backend brings its own"
+            )
+    preset = terms.presets.get(backend)
+    if preset is None:
+        near = "" if "backend" in origin.hidden else did_you_mean(backend, terms.presets)
+        wants = near or "known are " + ", ".join(sorted(terms.presets))
+        found.add(origin.where("backend"), f"{origin.show('backend', backend)} is not a known backend", wants)
+        return _Signals()
+    where, text = origin.where("selector"), written.selector or ""
+    selector = _attempt(
+        lambda: promql.parse_selector(text, written.namespace, where=where, label=preset.confined_by),
+        hidden="selector" in origin.hidden,
+        found=found,
+    )
+    return _Signals(selector=selector, unit=preset.signals[SignalName.DEMAND].unit)
+
+
+def _from_queries(written: NamedWorkload, terms: Terms, origin: Origin, found: Findings) -> _Signals:
+    if written.selector is not None:
+        found.add(
+            origin.where("selector"), "is given with a query", "put the matchers into the query's braces"
+        )
+
+    def read(name: str, query: str) -> str:
+        where, size = origin.where(name), terms.max_query_bytes
+        if not origin.trusted:
+            return promql.confine(query, written.namespace, where=where, max_bytes=size)
+        if terms.reads_promql or written.prometheus is not None:
+            promql.parse(query, where=where, max_bytes=size)
+        return query
+
+    texts: dict[str, str | None] = {}
+    for name in ("query", "queue_query"):
+        query: str | None = getattr(written, name)
+        texts[name] = query if query is None else _reading(read, name, query, origin, found)
+    return _Signals(query=texts["query"], queue_query=texts["queue_query"], unit=written.unit or "requests/s")
+
+
+def _reading(read: Callable[[str, str], str], name: str, query: str, origin: Origin, found: Findings) -> str:
+    return _attempt(lambda: read(name, query), hidden=name in origin.hidden, found=found)
+
+
+def _attempt(call: Callable[[], str], *, hidden: bool, found: Findings) -> str:
+    """What `call` gives, or its problems noted; without the words that could repeat a hidden value."""
+    try:
+        return call()
+    except SettingsError as wrong:
+        if not hidden:
+            found.collect(wrong)
+        else:
+            silent = [Problem(p.where, HIDDEN, p.wants) for p in wrong.problems]
+            found.collect(type(wrong)(silent))
+        return ""
+
+
+def _level(written: NamedWorkload, defaults: WorkloadDefaults, origin: Origin, found: Findings) -> float:
+    if written.quantile is not None and written.slo_max_violation is not None:
+        other = origin.called("slo_max_violation")
+        found.add(
+            origin.where("quantile"), f"is given with {other}", "give one of them; each implies the other"
+        )
+        return DEFAULT_LEVEL
+    chosen = written if (written.quantile, written.slo_max_violation) != (None, None) else defaults
+    if chosen.slo_max_violation is None:
+        return chosen.quantile if chosen.quantile is not None else DEFAULT_LEVEL
+    level = round(1 - chosen.slo_max_violation, 12)
+    if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
+        lowest, highest = round(1 - HIGHEST_LEVEL, 12), 1 - LOWEST_LEVEL
+        shown = origin.show("slo_max_violation", chosen.slo_max_violation)
+        wants = f"must lie within {lowest:g} and {highest:g}"
+        why = f"forecasts carry quantiles from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g}"
+        found.add(origin.where("slo_max_violation"), shown, wants, why)
+    return level
+
+
+def _check_replicas(written: NamedWorkload, knobs: WorkloadDefaults, origin: Origin, found: Findings) -> None:
+    for name in ("min_replicas", "warm_replicas"):
+        value: int = getattr(knobs, name)
+        if value > written.max_replicas:
+            most, ceiling = origin.show("max_replicas", written.max_replicas), origin.called("max_replicas")
+            got = f"{origin.show(name, value)} is more than {ceiling} ({most})"
+            found.add(origin.where(name), got, "a floor lies at or below the ceiling")
+
+
+def _check_times(
+    knobs: WorkloadDefaults, fresh_s: float, terms: Terms, origin: Origin, found: Findings
+) -> None:
+    if knobs.lead_time_s < terms.step_s:
+        got = f"{origin.show('lead_time_s', knobs.lead_time_s)} is shorter than step_s ({terms.step_s:g})"
+        found.add(origin.where("lead_time_s"), got, "a plan must be due at least one step ahead")
+    if knobs.stale_after_s < fresh_s:
+        got = f"{origin.show('stale_after_s', knobs.stale_after_s)} is shorter than fresh_s ({fresh_s:g})"
+        wants = f"must be at least {duration_text(fresh_s)}"
+        found.add(origin.where("stale_after_s"), got, wants, "data is not stale while it counts as fresh")

@@ -1,0 +1,257 @@
+"""One workload's settings: as they are written, and as the service obeys them.
+
+`WorkloadDefaults` and `NamedWorkload` are what people write; `WorkloadSettings`
+is what `config.resolve` makes of them, whatever their origin, and is all that
+the layers above ever see. Nothing here guesses a capacity or a ceiling: both
+must be given.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from predictscale.config.fields import (
+    DAY_S,
+    Count,
+    DnsLabel,
+    DnsName,
+    Duration,
+    Frozen,
+    Positive,
+    Share,
+    Span,
+    Url,
+)
+from predictscale.config.presets import Presets, fleet_signals
+from predictscale.core.capacity import CapacityModel
+from predictscale.core.demand import Signal, SignalName, WorkloadId
+from predictscale.core.plan import Landing, Mode, OnStale, Policy
+
+LOWEST_LEVEL, HIGHEST_LEVEL = 0.5, 0.995
+"""The quantile levels that may be covered; forecasts carry none beyond."""
+
+DEFAULT_FORECASTERS = ("holt-winters", "seasonal-naive-week", "seasonal-naive-day", "last-value")
+"""The chain of a workload whose owner chose none."""
+
+_DRAIN_S = 60.0
+_SHORTEST_HOLD_S = 600.0
+
+
+class WorkloadDefaults(Frozen):
+    """What a workload does where it says nothing itself."""
+
+    lead_time_s: Span = Field(
+        default=300.0,
+        le=DAY_S,
+        description="From a decision to replicas that serve: image, weights, warm-up.",
+    )
+    quantile: float | None = Field(
+        default=None,
+        ge=LOWEST_LEVEL,
+        le=HIGHEST_LEVEL,
+        description="The quantile of demand that is covered; 0.95 if slo_max_violation is not given either.",
+    )
+    slo_max_violation: Share | None = Field(
+        default=None,
+        description="The share of time in which demand may exceed capacity, instead of quantile. "
+        "Covers the quantile 1 - slo_max_violation: true to first order, until tuning measures it.",
+    )
+    slo_wait_s: Span | None = Field(
+        default=None, le=DAY_S, description="A queue that waits is served within this time; 60s if not given."
+    )
+    min_replicas: Count = Field(default=1, description="Never fewer; 0 allows scale to zero.")
+    warm_replicas: Count = Field(default=0, description="A floor that stays even when min_replicas is lower.")
+    hold_s: Duration | None = Field(
+        default=None,
+        le=7 * DAY_S,
+        description="Scale down only to the highest target of this long; twice the lead time, at least 10m, "
+        "if not given.",
+    )
+    on_stale: OnStale = Field(
+        default=OnStale.FLOOR, description="What follows when data has been missing for stale_after_s."
+    )
+    stale_after_s: Span = Field(
+        default=600.0,
+        le=7 * DAY_S,
+        description="How long the last good target holds, from the newest sample on.",
+    )
+    fresh_s: Span | None = Field(
+        default=None, le=DAY_S, description="Data no older than this is the present; four ticks if not given."
+    )
+    cooldown_s: Duration = Field(
+        default=300.0, le=DAY_S, description="KEDA's cooldownPeriod; activity is foreseen beyond it."
+    )
+    landing: Landing = Field(
+        default=Landing.EXACT, description="How a target is published, given the HPA's dead band."
+    )
+    mode: Mode = Field(
+        default=Mode.LIVE, description="Whether the forecast moves the fleet or is only recorded."
+    )
+    empty_is_zero: bool = Field(
+        default=False, description="Whether no series at all means no demand, instead of missing data."
+    )
+    forecasters: tuple[str, ...] = Field(
+        default=DEFAULT_FORECASTERS, min_length=1, description="Forecasters to try, in this order."
+    )
+
+
+class NamedWorkload(WorkloadDefaults):
+    """A workload as it is written, in the service's file or in a trigger; what it leaves out is a default."""
+
+    namespace: DnsLabel = Field(
+        description="The namespace it lives in; only triggers from there may name it."
+    )
+    name: DnsName = Field(description="Its name, as triggers say it with `workload`.")
+    backend: str | None = Field(default=None, description="A preset of signals, such as vllm; or give query.")
+    selector: str | None = Field(
+        default=None,
+        description="Label matchers that choose its series within the namespace, with backend; "
+        "without one, all series of the backend in the namespace count.",
+    )
+    query: str | None = Field(
+        default=None, min_length=1, description="PromQL of demand per second; or give backend."
+    )
+    queue_query: str | None = Field(
+        default=None, min_length=1, description="PromQL of the work that waits, in demand's unit; with query."
+    )
+    unit: str | None = Field(
+        default=None, min_length=1, max_length=40, description="What query counts; requests/s if not given."
+    )
+    target: DnsName | None = Field(
+        default=None,
+        description="The Deployment that is scaled; tells its replicas, which some landings need.",
+    )
+    prometheus: Url | None = Field(default=None, description="Another Prometheus than the service's own.")
+    capacity_per_replica: Positive = Field(
+        description="Demand per second that one replica serves within its SLO."
+    )
+    max_replicas: Count = Field(ge=1, description="Never more.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadSettings:
+    """One workload, resolved and checked. Two that are equal behave the same.
+
+    Args:
+        workload: Whose.
+        capacity_per_replica: Demand that a replica serves, per second.
+        max_replicas: The ceiling.
+        backend: The preset of its signals, or None if it has a query.
+        selector: Matchers for the preset, bound to the namespace and ready to be put inside braces.
+        query: PromQL of demand, or None if it has a backend; bound to the namespace unless the
+            service's owner wrote it.
+        queue_query: PromQL of waiting work, likewise.
+        unit: What demand counts.
+        target: The Deployment that is scaled.
+        prometheus: Where to ask, if not the service's own Prometheus.
+        lead_time_s: From a decision to serving replicas [s].
+        level: The quantile of demand that is covered.
+        drain_s: A queue is served within this time [s].
+        min_replicas: Never fewer.
+        warm_replicas: A floor beside it.
+        hold_s: How long a target is remembered before scale-down [s].
+        on_stale: What follows when data is missing for long.
+        stale_after_s: How long that is [s].
+        fresh_s: Data no older than this is the present [s].
+        cooldown_s: KEDA's wait before zero [s].
+        landing: How the target is published.
+        mode: Live or shadow.
+        empty_is_zero: Whether no series means no demand.
+        forecasters: Names, in the order they are tried; the caller knows which there are.
+    """
+
+    workload: WorkloadId
+    capacity_per_replica: float
+    max_replicas: int
+    backend: str | None = None
+    selector: str = ""
+    query: str | None = None
+    queue_query: str | None = None
+    unit: str = "requests/s"
+    target: str | None = None
+    prometheus: str | None = None
+    lead_time_s: float = 300.0
+    level: float = 0.95
+    drain_s: float = _DRAIN_S
+    min_replicas: int = 1
+    warm_replicas: int = 0
+    hold_s: float = _SHORTEST_HOLD_S
+    on_stale: OnStale = OnStale.FLOOR
+    stale_after_s: float = 600.0
+    fresh_s: float = 60.0
+    cooldown_s: float = 300.0
+    landing: Landing = Landing.EXACT
+    mode: Mode = Mode.LIVE
+    empty_is_zero: bool = False
+    forecasters: tuple[str, ...] = DEFAULT_FORECASTERS
+
+    def __post_init__(self) -> None:
+        if (self.backend is None) == (self.query is None):
+            raise ValueError(f"{self.workload}: has either a backend or a query")
+
+    def policy(self) -> Policy:
+        """What a decision obeys."""
+        return Policy(
+            capacity=CapacityModel(self.capacity_per_replica),
+            lead_time_s=self.lead_time_s,
+            level=self.level,
+            min_replicas=self.min_replicas,
+            max_replicas=self.max_replicas,
+            warm_replicas=self.warm_replicas,
+            drain_s=self.drain_s,
+            hold_s=self.hold_s,
+            fresh_s=self.fresh_s,
+            stale_after_s=self.stale_after_s,
+            on_stale=self.on_stale,
+            cooldown_s=self.cooldown_s,
+            landing=self.landing,
+            mode=self.mode,
+        )
+
+    def signals(self, presets: Presets) -> dict[SignalName, Signal]:
+        """What is asked of the source: demand always, a queue and the fleet where they are known.
+
+        Raises:
+            KeyError: The presets do not hold its backend; `config.resolve` refuses that.
+        """
+        found = self._load(presets)
+        if self.target is not None:
+            found += fleet_signals(self.workload.namespace, self.target)
+        return {signal.name: signal for signal in found}
+
+    def fingerprint(self) -> str:
+        """A hash of what a history and a fitted model depend on: whose, and how it is measured.
+
+        Stable across processes and releases of Python. Limits, floors and modes are
+        not in it: another ceiling does not make a model wrong.
+        """
+        parts: Mapping[str, object] = {
+            "workload": list(self.workload),
+            "backend": self.backend,
+            "selector": self.selector,
+            "query": self.query,
+            "queue_query": self.queue_query,
+            "unit": self.unit,
+            "prometheus": self.prometheus,
+            "empty_is_zero": self.empty_is_zero,
+            "forecasters": list(self.forecasters),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _load(self, presets: Presets) -> tuple[Signal, ...]:
+        if self.backend is not None:
+            preset = presets[self.backend]
+            asked = (SignalName.DEMAND, SignalName.QUEUE)
+            maybe = (
+                preset.signal(n, selector=self.selector, empty_is_zero=self.empty_is_zero) for n in asked
+            )
+            return tuple(signal for signal in maybe if signal is not None)
+        assert self.query is not None  # noqa: S101 - __post_init__ made sure
+        demand = Signal(SignalName.DEMAND, self.query, self.unit, empty_is_zero=self.empty_is_zero)
+        if self.queue_query is None:
+            return (demand,)
+        waiting = self.unit.removesuffix("/s")
+        return demand, Signal(SignalName.QUEUE, self.queue_query, waiting, empty_is_zero=self.empty_is_zero)

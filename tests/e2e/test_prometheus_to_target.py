@@ -1,0 +1,253 @@
+"""The whole path on a real Prometheus: two weeks of history, live scrapes, KEDA's cycle, and faults."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from exporter import Exporter
+from keda_client import KedaClient, ScaledObject
+from predictscale.core.series import MetricWindow, floor_to_grid
+from prometheus_server import BackfilledSeries, PrometheusServer
+from service_process import ServiceProcess
+
+pytestmark = pytest.mark.e2e
+
+DAY_S = 86400.0
+BASE_RPS, TOP_RPS, RAMP_S, PLATEAU_S = 100.0, 600.0, 240.0, 1800.0
+PER_REPLICA = 10.0
+LEAD_S = 60.0
+SIGNAL_LAG_S = 20.0
+"""A rate over 30 s tells the middle of them, and a scrape is up to 5 s old."""
+STALE_AFTER_S = 30.0
+FLOOR = 3
+STEP_S = 15.0
+QUERY = 'sum(rate(http_requests_total{namespace="prod",service="shop"}[30s]))'
+NAMED = ScaledObject(
+    name="shop", namespace="prod", metadata={"scalerAddress": "predictscale:6000", "workload": "shop"}
+)
+INLINE = ScaledObject(
+    name="shop-inline",
+    namespace="prod",
+    metadata={
+        "scalerAddress": "predictscale:6000",
+        "backend": "http",
+        "selector": 'service="shop"',
+        "capacityPerReplica": "10",
+        "maxReplicas": "100",
+        "leadTime": "60s",
+    },
+)
+
+
+@dataclass(frozen=True)
+class DailyRamp:
+    """Demand that climbs at the same time each day."""
+
+    begins_s: float
+
+    def __call__(self, at_s: float) -> float:
+        """Requests per second at an instant."""
+        into_s = (at_s - self.begins_s) % DAY_S
+        up = np.clip(into_s / RAMP_S, 0, 1)
+        down = np.clip((into_s - RAMP_S - PLATEAU_S) / RAMP_S, 0, 1)
+        return float(BASE_RPS + (TOP_RPS - BASE_RPS) * (up - down))
+
+    def counter(self, *, days: int, until_s: float) -> MetricWindow:
+        """What a counter of it stood at, every 15 s."""
+        start = floor_to_grid(datetime.fromtimestamp(until_s - days * DAY_S, UTC), STEP_S)
+        bins = int((until_s - start.timestamp()) // STEP_S)
+        middles = start.timestamp() + (np.arange(bins) + 0.5) * STEP_S
+        return MetricWindow(start, STEP_S, np.cumsum([self(m) * STEP_S for m in middles]))
+
+
+@dataclass
+class Setting:
+    """Everything that runs around the service."""
+
+    folder: Path
+    prometheus: PrometheusServer
+    demand: DailyRamp
+    keda: KedaClient | None = None
+
+    def serve(self) -> ServiceProcess:
+        """The service, not yet started."""
+        return ServiceProcess(
+            ["serve", "--config", str(self.folder / "service.json")], log=self.folder / "service.log"
+        )
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Iterator[Setting]:
+    demand = DailyRamp(begins_s=time.time() + 75)
+    past = demand.counter(days=14, until_s=time.time())
+    labels = {"namespace": "prod", "service": "shop", "job": "shop", "instance": "before"}
+    with Exporter(demand, total=0.0) as exporter:
+        scrape = {
+            "job_name": "shop",
+            "honor_labels": True,
+            "static_configs": [{"targets": [exporter.address]}],
+        }
+        folder = tmp_path / "prometheus"
+        folder.mkdir()
+        series = [BackfilledSeries("http_requests_total", labels, past)]
+        with PrometheusServer(folder, scrape_configs=[scrape], series=series) as prometheus:
+            (tmp_path / "service.json").write_text(json.dumps(_settings(prometheus.url, tmp_path)))
+            yield Setting(tmp_path, prometheus, demand)
+
+
+def _settings(url: str, folder: Path) -> dict[str, object]:
+    return {
+        "prometheus": {"url": url, "timeout_s": 2, "retries": 1},
+        "cache": {"path": str(folder / "cache.sqlite")},
+        "loop": {"tick_s": 5, "step_s": STEP_S, "history_s": "14d"},
+        "log": {"level": "info"},
+        "workloads": [
+            {
+                "namespace": "prod",
+                "name": "shop",
+                "query": QUERY,
+                "target": "shop",
+                "capacity_per_replica": PER_REPLICA,
+                "lead_time_s": LEAD_S,
+                "min_replicas": FLOOR,
+                "max_replicas": 100,
+                "stale_after_s": STALE_AFTER_S,
+                "fresh_s": 12,
+                "hold_s": 60,
+                "forecasters": ["seasonal-naive-day", "last-value"],
+            }
+        ],
+    }
+
+
+@pytest.fixture
+async def service(setting: Setting) -> AsyncIterator[ServiceProcess]:
+    with setting.serve() as process:
+        setting.keda = KedaClient(process.grpc_address)
+        yield process
+        await setting.keda.close()
+
+
+async def _value(keda: KedaClient, scaled: ScaledObject = NAMED) -> float:
+    """The target, by KEDA's own cycle; the metric and the activity agree."""
+    (sample,) = await keda.poll(scaled)
+    assert sample.metric == "s0-predictscale-replicas"
+    assert sample.target == 1
+    assert sample.active == (sample.value > 0)
+    return sample.value
+
+
+async def _first_value(keda: KedaClient, scaled: ScaledObject, *, within_s: float = 30) -> float:
+    deadline_s = time.monotonic() + within_s
+    while True:
+        try:
+            return await _value(keda, scaled)
+        except grpc.aio.AioRpcError as not_yet:
+            if not_yet.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > deadline_s:
+                raise
+            await asyncio.sleep(0.2)
+
+
+async def test_the_whole_path(setting: Setting, service: ServiceProcess) -> None:
+    """From two weeks in Prometheus to a target that leads the ramp; then faults, and a restart."""
+    assert setting.keda is not None
+    await _first_value(setting.keda, NAMED)
+    await _first_value(setting.keda, INLINE)
+    await _leads_the_ramp(setting, service, setting.keda)
+    await _survives_an_outage(setting, service, setting.keda)
+    assert service.terminate() == 0
+    await _restarts_from_its_cache(setting)
+
+
+async def _leads_the_ramp(setting: Setting, service: ServiceProcess, keda: KedaClient) -> None:
+    """Targets cover the demand of `LEAD_S` later, and were not simply high from the beginning."""
+    begins_s = setting.demand.begins_s
+    told: list[tuple[float, float, float]] = []
+    while (now_s := time.time()) < begins_s + 60:
+        decision = service.json("/api/v1/workloads/prod/shop/decision")
+        told.append((now_s, await _value(keda), decision["reactive_replicas"]))
+        await asyncio.sleep(1)
+    early = [target for at_s, target, _ in told if at_s < begins_s - 60]
+    assert early, "the first answer came too late to see the calm before the ramp"
+    assert max(early) <= 30
+    before = [(target, reactive) for at_s, target, reactive in told if begins_s - 10 <= at_s < begins_s]
+    assert all(target > reactive for target, reactive in before), before
+    for at_s, target, _ in told:
+        if at_s > begins_s - LEAD_S:
+            needed = setting.demand(at_s + LEAD_S - SIGNAL_LAG_S) / PER_REPLICA
+            assert target >= needed, (at_s - begins_s, target, needed)
+    climbing = [(target, reactive) for at_s, target, reactive in told if at_s >= begins_s + 30]
+    assert all(target >= reactive + 3 for target, reactive in climbing), climbing
+    forecast = service.json("/api/v1/workloads/prod/shop/forecast")
+    assert forecast["model"] == "seasonal-naive-day"
+
+
+async def _survives_an_outage(setting: Setting, service: ServiceProcess, keda: KedaClient) -> None:
+    """Holds, then the floor; everything but the data goes on answering; recovers by itself."""
+    before = await _value(keda)
+    setting.prometheus.stop()
+    stopped_s = time.time()
+    held = []
+    while time.time() < stopped_s + STALE_AFTER_S - 6:
+        held.append(await _value(keda))
+        assert service.get("/readyz").status_code == 200
+        await asyncio.sleep(2)
+    assert min(held) >= before
+    assert service.json("/api/v1/workloads/prod/shop")["health"] == "holding"
+    floor = await _until(keda, lambda value: value == FLOOR, within_s=30)
+    assert floor == FLOOR
+    shown = service.json("/api/v1/workloads/prod/shop/decision")
+    assert shown["health"] == "stale"
+    assert any("could not be read" in note for note in shown["notes"])
+    assert shown["demand_age_s"] >= STALE_AFTER_S
+    assert service.metric("predictscale_health", workload="shop", health="stale") == 1
+    assert (service.metric("predictscale_demand_age_seconds", workload="shop") or 0) >= STALE_AFTER_S
+    assert service.get("/readyz").status_code == 200
+    specs = await keda.stub.GetMetricSpec(NAMED.ref)
+    assert specs.metricSpecs[0].targetSize == 1
+    unknown = ScaledObject(name="new", namespace="prod", metadata={**INLINE.metadata})
+    assert (await keda.stub.GetMetricSpec(unknown.ref)).metricSpecs
+    setting.prometheus.start()
+    needed = setting.demand(time.time()) / PER_REPLICA
+    back = await _until(keda, lambda value: value >= needed, within_s=60)
+    assert back >= needed
+    assert service.json("/api/v1/workloads/prod/shop")["health"] == "ok"
+
+
+async def _until(keda: KedaClient, good: Callable[[float], bool], *, within_s: float) -> float:
+    deadline_s = time.monotonic() + within_s
+    value = await _value(keda)
+    while not good(value) and time.monotonic() < deadline_s:
+        await asyncio.sleep(0.5)
+        value = await _value(keda)
+    return value
+
+
+async def _restarts_from_its_cache(setting: Setting) -> None:
+    """The second run of the service asks Prometheus only for what is new."""
+    pulled = [q for q in setting.prometheus.queries() if q.query == QUERY]
+    oldest = min(_instant(q.start) for q in pulled)
+    assert oldest < time.time() - 13 * DAY_S, "the first run pulled two weeks"
+    with setting.serve() as again:
+        keda = KedaClient(again.grpc_address)
+        await _first_value(keda, NAMED)
+        shown = again.json("/api/v1/workloads/prod/shop/decision")
+        assert shown["model"] == "seasonal-naive-day"
+        asked = [q for q in setting.prometheus.queries() if q.query == QUERY][len(pulled) :]
+        assert asked
+        assert min(_instant(q.start) for q in asked) > time.time() - 900
+        await keda.close()
+        assert again.terminate() == 0
+
+
+def _instant(text: str) -> float:
+    """An instant of the query log, in seconds since the epoch."""
+    return datetime.fromisoformat(text).timestamp()
