@@ -59,6 +59,7 @@ class WatchedSource:
     def __init__(self, inner: Source) -> None:
         self.inner = inner
         self.down = False
+        self.hangs = False
         self.asked: list[tuple[Signal, datetime, datetime, float]] = []
 
     async def read(self, signal: Signal, *, start: datetime, end: datetime, step_s: float) -> Answer:
@@ -66,6 +67,8 @@ class WatchedSource:
         self.asked.append((signal, start, end, step_s))
         if self.down:
             raise SourceUnavailable("switched off")
+        while self.hangs:
+            await asyncio.sleep(0.01)
         return await self.inner.read(signal, start=start, end=end, step_s=step_s)
 
     async def aclose(self) -> None:

@@ -26,7 +26,14 @@ from dataclasses import dataclass
 
 
 class PredictscaleError(Exception):
-    """The root. Catch one of its branches instead."""
+    """The root. Catch one of its branches instead.
+
+    Every error survives the way back from a worker process with its numbers,
+    although its constructor takes them by keyword.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _again, (type(self), self.args, self.__dict__)
 
 
 class TryNextForecaster(PredictscaleError):
@@ -143,3 +150,13 @@ class AnswerUnavailable(PredictscaleError):
 
 class RebuildCache(PredictscaleError):
     """The cache on disk does not hold what it should."""
+
+
+def _again(
+    kind: type[PredictscaleError], args: tuple[object, ...], state: dict[str, object]
+) -> PredictscaleError:
+    """An error as it was pickled."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error

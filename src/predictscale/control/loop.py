@@ -31,7 +31,7 @@ class Loop:
         clock: Whose grid is kept.
         tick_s: Between decisions [s].
         meters: What is counted.
-        on_tick: Called once for each grid instant, after the ticks were started.
+        on_tick: Called once for each round, after its ticks were started.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class Loop:
         """Stop following a workload and forget its decisions."""
         tracker = self._trackers.pop(workload, None)
         running = self._running.pop(workload, None)
+        self._store.forget(workload)
         if running is not None:
             running.cancel()
-        self._store.forget(workload)
         if tracker is not None:
-            ending = asyncio.create_task(tracker.stop())
+            ending = asyncio.create_task(_end(tracker, running))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
 
@@ -86,17 +86,24 @@ class Loop:
         return len(self._trackers)
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Tick until cancelled. Grid instants that were slept through are not made up for."""
         at = floor_to_grid(self._clock.now(), self._tick_s)
+        step = timedelta(seconds=self._tick_s)
         try:
             while True:
-                at = max(at, floor_to_grid(self._clock.now(), self._tick_s)) + timedelta(seconds=self._tick_s)
-                await self._clock.wait_until(at)
-                for workload in list(self._trackers):
-                    self._start(workload, at)
-                self._on_tick()
+                await self._clock.wait_until(at + step)
+                at = max(at + step, floor_to_grid(self._clock.now(), self._tick_s))
+                self._round(at)
         finally:
             await self._stop()
+
+    def _round(self, at: datetime) -> None:
+        for workload in list(self._trackers):
+            self._start(workload, at)
+        try:
+            self._on_tick()
+        except Exception:  # noqa: BLE001 - whatever it is, decisions go on
+            _log.exception("the work between ticks failed")
 
     def _start(self, workload: WorkloadId, at: datetime) -> None:
         running = self._running.get(workload)
@@ -108,18 +115,21 @@ class Loop:
     async def _tick(self, tracker: Tracker, at: datetime) -> None:
         began_s = self._clock.monotonic_s()
         try:
-            decision = await tracker.tick(at)
+            self._publish(tracker, await tracker.tick(at))
         except Exception:  # noqa: BLE001 - one workload's bug must not stop the others
             _log.exception("a tick failed", workload=str(tracker.workload))
             return
-        if self._trackers.get(tracker.workload) is tracker:
-            self._log_change(decision)
-            self._store.put(decision)
         self._meters.tick_seconds.observe(self._clock.monotonic_s() - began_s)
 
-    def _log_change(self, decision: Decision) -> None:
+    def _publish(self, tracker: Tracker, decision: Decision) -> None:
+        """Put the decision where readers see it, unless its tracker was replaced meanwhile."""
+        if self._trackers.get(tracker.workload) is tracker:
+            before = self._store.latest(decision.workload)
+            self._store.put(decision)
+            self._log_change(before, decision)
+
+    def _log_change(self, before: Decision | None, decision: Decision) -> None:
         """One line when the answer or its health changes, with the step that made it."""
-        before = self._store.latest(decision.workload)
         plan = decision.answer
         if (
             before is not None
@@ -137,7 +147,14 @@ class Loop:
         )
 
     async def _stop(self) -> None:
-        running = [*self._running.values(), *self._ending]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, *(t.stop() for t in self._trackers.values()), return_exceptions=True)
+        ends = [_end(tracker, self._running.get(workload)) for workload, tracker in self._trackers.items()]
+        for running in self._running.values():
+            running.cancel()
+        await asyncio.gather(*ends, *self._ending, return_exceptions=True)
+
+
+async def _end(tracker: Tracker, running: asyncio.Task[None] | None) -> None:
+    """Let a cancelled tick end first: until then it may still start a fit."""
+    if running is not None:
+        await asyncio.wait({running})
+    await tracker.stop()

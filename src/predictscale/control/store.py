@@ -10,13 +10,21 @@ from predictscale.core.plan import Decision
 
 KEPT = 960
 """Decisions kept of each workload: four hours at a tick of 15 s."""
+KEPT_IN_ALL = 50_000
+"""Decisions kept of all workloads together, in equal shares: at about 3.5 kB each, 175 MB."""
 
 
 class DecisionStore:
-    """The latest decision and the recent ones of every workload, in memory."""
+    """The latest decision and the recent ones of every workload, in memory.
 
-    def __init__(self, *, kept: int = KEPT) -> None:
+    Args:
+        kept: Of each workload at most, and at least the latest.
+        kept_in_all: Of all together, about; what is over goes when its workload decides again.
+    """
+
+    def __init__(self, *, kept: int = KEPT, kept_in_all: int = KEPT_IN_ALL) -> None:
         self._kept = kept
+        self._kept_in_all = kept_in_all
         self._latest: dict[WorkloadId, Decision] = {}
         self._recent: dict[WorkloadId, deque[Decision]] = {}
         self._news: dict[WorkloadId, asyncio.Event] = {}
@@ -25,15 +33,18 @@ class DecisionStore:
         """Publish a decision: from now on every reader sees it."""
         key = decision.workload
         self._latest[key] = decision
-        self._recent.setdefault(key, deque(maxlen=self._kept)).append(decision)
-        news = self._news.pop(key, None)
-        if news is not None:
-            news.set()
+        recent = self._recent.setdefault(key, deque())
+        recent.append(decision)
+        share = max(1, min(self._kept, self._kept_in_all // len(self._recent)))
+        while len(recent) > share:
+            recent.popleft()
+        self._wake(key)
 
     def forget(self, workload: WorkloadId) -> None:
         """Drop all that is kept of a workload."""
         self._latest.pop(workload, None)
         self._recent.pop(workload, None)
+        self._wake(workload)
 
     def latest(self, workload: WorkloadId) -> Decision | None:
         """The newest decision, or None before the first."""
@@ -56,3 +67,9 @@ class DecisionStore:
                 yield latest
                 continue
             await self._news.setdefault(workload, asyncio.Event()).wait()
+
+    def _wake(self, workload: WorkloadId) -> None:
+        """Let readers of changes look again; they find nothing if the workload was forgotten."""
+        news = self._news.pop(workload, None)
+        if news is not None:
+            news.set()

@@ -6,10 +6,9 @@ passed over is named with its reason. Refuses to mend a forecast: an incredible 
 not clipped into a likely one, the next model answers.
 """
 
-import copyreg
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +18,6 @@ from predictscale.core.series import MetricWindow
 from predictscale.errors import (
     FitFailed,
     ForecastNotCredible,
-    ForecastTooShort,
-    NotEnoughHistory,
     TryNextForecaster,
 )
 from predictscale.forecasters.base import LEVELS, Fitted, Forecaster
@@ -30,22 +27,6 @@ CREDIBLE = 5.0
 """A forecast is believed up to this many times the highest confirmed demand."""
 
 _RECENT_S = 3600.0
-
-
-def _numbers(error: NotEnoughHistory | ForecastTooShort) -> tuple[Any, ...]:
-    return _again, (type(error), error.need_s, error.have_s)
-
-
-def _again(
-    kind: type[NotEnoughHistory | ForecastTooShort], need_s: float, have_s: float
-) -> NotEnoughHistory | ForecastTooShort:
-    return kind(need_s=need_s, have_s=have_s)
-
-
-# An exception is unpickled from its message alone, which these two do not take;
-# attempts travel from worker processes with their numbers.
-copyreg.pickle(NotEnoughHistory, _numbers)
-copyreg.pickle(ForecastTooShort, _numbers)
 
 
 class Skipped(NamedTuple):
