@@ -225,6 +225,19 @@ def test_no_value_from_the_environment_is_ever_repeated(
     assert MARK not in text
 
 
+@pytest.mark.parametrize(
+    "secret", [f'namespace="{MARK}"', f'__name__="{MARK}"', f'a=~"({MARK}"', f"{MARK}=1", f'"{MARK}"="1"']
+)
+@pytest.mark.parametrize("key", ["selector", "query", "queueQuery"])
+def test_no_part_of_a_query_or_selector_from_the_environment_is_repeated(key: str, secret: str) -> None:
+    bounds = {"capacityPerReplica": "80", "maxReplicas": "25"}
+    signals = {"selector": {"backend": "http"}, "query": {}, "queueQuery": {"query": "sum(up)"}}[key]
+    text = secret if key == "selector" else f"up{{{secret}}}"
+    found = problems({**bounds, **signals, f"{key}FromEnv": text}, service=OPEN)
+    assert found
+    assert MARK not in "".join(found)
+
+
 def test_numbers_from_the_environment_are_hidden_also_where_they_disagree() -> None:
     found = problems({**INLINE, "maxReplicas": "7", "minReplicasFromEnv": "4242"})
     assert found[0].startswith(

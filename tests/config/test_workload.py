@@ -269,6 +269,7 @@ def test_another_measurement_is_another_fingerprint() -> None:
         {"empty_is_zero": True},
         {"forecasters": ["last-value"]},
         {"backend": None, "query": "a"},
+        {"backend": None, "query": "b"},
         {"backend": None, "query": "a", "queue_query": "b"},
         {"backend": None, "query": "a", "unit": "tokens/s"},
     ]

@@ -1,0 +1,104 @@
+"""What a newcomer sees: `make run` is `predictscale demo`, which needs nothing."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+
+from keda_client import KedaClient, ScaledObject
+from service_process import ServiceProcess
+
+pytestmark = pytest.mark.e2e
+
+CLI = Path(sys.executable).parent / "predictscale"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1"}
+    return subprocess.run(
+        [CLI, *arguments], capture_output=True, text=True, check=False, env=environment, timeout=30
+    )
+
+
+async def test_within_thirty_seconds_keda_gets_a_target_from_a_forecast(tmp_path: Path) -> None:
+    with ServiceProcess(["demo", "--speed", "120"], log=tmp_path / "log") as demo:
+        keda = KedaClient(demo.grpc_address)
+        for name in ("chat", "shop"):
+            value = await _first_value(
+                keda, ScaledObject(name=name, namespace="demo", metadata={"workload": name})
+            )
+            assert value > 0
+            decision = demo.json(f"/api/v1/workloads/demo/{name}/decision")
+            assert decision["model"]
+            assert decision["health"] == "ok"
+        await keda.close()
+        url = _tried_url(demo)
+        plan = run("plan", "demo/chat", "--url", url)
+        assert plan.returncode == 0, plan.stderr
+        for stage in ("demand", "capacity", "backlog", "warm", "stabilize", "ceiling", "landing"):
+            assert re.search(rf"│ {stage} ", plan.stdout), plan.stdout
+        forecast = run("forecast", "demo/shop", "--url", url)
+        assert forecast.returncode == 0, forecast.stderr
+        assert "level 0.95" in forecast.stdout
+        missing = run("plan", "demo/nobody", "--url", url)
+        assert missing.returncode == 1
+        assert "known: demo/chat, demo/shop" in missing.stderr
+        await _fleet_moves(demo)
+        assert demo.get("/readyz").status_code == 200
+        assert 'class="state"' in demo.get("/").text
+        assert demo.terminate() == 0
+    assert demo.log() == "", "nothing is worth a warning"
+
+
+def test_the_demo_ends_by_itself_when_told_how_long() -> None:
+    ports = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
+    done = run("demo", "--speed", "240", "--stop-after", "0.2", *ports)
+    assert done.returncode == 0, done.stderr
+    assert "target" in done.stdout
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
+    with ServiceProcess(["demo"], log=tmp_path / "log") as demo:
+        taken = demo.grpc_address.rpartition(":")[2]
+        second = run("demo", "--grpc-port", taken, "--http-port", "0", "--metrics-port", "0")
+        assert second.returncode == 2
+        assert taken in second.stderr
+        assert "Traceback" not in second.stderr
+
+
+async def _first_value(keda: KedaClient, scaled: ScaledObject) -> float:
+    deadline_s = time.monotonic() + 30
+    while True:
+        try:
+            return (await keda.poll(scaled))[0].value
+        except grpc.aio.AioRpcError as not_yet:
+            if not_yet.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > deadline_s:
+                raise
+            await asyncio.sleep(0.1)
+
+
+async def _fleet_moves(demo: ServiceProcess) -> None:
+    """The HPA's stand-in changes the fleet, and the service sees it."""
+    deadline_s = time.monotonic() + 60
+    while not any("HPA:" in line for line in demo.printed) and time.monotonic() < deadline_s:
+        await asyncio.sleep(0.2)
+    assert any(re.search(r"HPA: \d+ -> \d+", line) for line in demo.printed), demo.printed
+    decisions = demo.json("/api/v1/workloads/demo/chat/history?limit=900")["decisions"]
+    assert decisions[0]["current_replicas"] is not None
+
+
+def _tried_url(demo: ServiceProcess) -> str:
+    """The address in the command that the demo proposes."""
+    deadline_s = time.monotonic() + 5
+    while time.monotonic() < deadline_s:
+        for line in demo.printed:
+            if match := re.match(r"try: predictscale plan demo/chat --url (\S+)", line):
+                return match[1]
+        time.sleep(0.05)
+    raise AssertionError(demo.printed)
