@@ -13,14 +13,15 @@ LABELS = '{namespace="prod",service="shop"}'
 class Exporter:
     """Serves `http_requests_total`, which grows by `demand(seconds since the epoch)` per second.
 
-    Also tells `kube_deployment_status_replicas` of a Deployment `shop`, which a test may set.
+    The counter stood at `total` at `since_s`. Also tells `kube_deployment_status_replicas` of
+    a Deployment `shop`, which a test may set.
     """
 
-    def __init__(self, demand: Callable[[float], float], *, total: float) -> None:
+    def __init__(self, demand: Callable[[float], float], *, total: float, since_s: float) -> None:
         self.replicas = 10
         self._demand = demand
         self._total = total
-        self._counted_until_s = time.time()
+        self._counted_until_s = since_s
         self._lock = threading.Lock()
         exporter = self
 

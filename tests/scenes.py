@@ -99,7 +99,7 @@ class Scene:
             source=self.source,
             archive=archive,
             fits=self.fits,
-            shelf=ModelShelf(cache),
+            shelf=ModelShelf(cache, step_s=GRID.step_s),
             grid=GRID,
         )
 

@@ -80,7 +80,7 @@ class Service:
         self._sources = _Sources(settings, self.meters, self.clock, source)
         path = settings.cache.path
         self._history = History(path=Path(path) if path is not None else None, meters=self.meters)
-        self._shelf = ModelShelf(self._history)
+        self._shelf = ModelShelf(self._history, step_s=settings.loop.step_s)
         self._fits = FitPool(
             meters=self.meters, workers=settings.fit.workers, deadline_s=settings.fit.deadline_s
         )

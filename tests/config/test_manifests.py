@@ -67,7 +67,8 @@ def test_there_are_examples_of_a_named_an_inline_and_a_fallback_trigger() -> Non
 def test_the_example_service_is_good() -> None:
     found = check_file(ROOT / "predictscale.example.yaml")
     assert clean(found)
-    assert found.subjects == ["the service's settings"]
+    assert (found.subjects, found.is_service) == (["the service's settings"], True)
+    assert not check_file(EXAMPLES[0], service=SERVICE).is_service
 
 
 triggers: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries(

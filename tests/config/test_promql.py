@@ -310,6 +310,14 @@ def test_any_selector_stays_inside_its_braces(text: str) -> None:
     assert (selector.offset, selector.at) == (None, None)
 
 
+def test_a_parser_that_forgot_to_bind_is_caught_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pp, "transform", lambda tree, *_: tree)
+    with pytest.raises(SettingsError, match="cannot be bound to one namespace"):
+        confine("sum(up)", OWN, where="query")
+
+
 def test_selectors_without_the_namespace_are_named() -> None:
     assert unconfined('a + b{namespace="own"} + c{namespace="x"}', OWN) == ['c{namespace="x"}', "a"]
 

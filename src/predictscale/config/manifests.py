@@ -36,12 +36,14 @@ class Checked:
         subjects: What was checked in it: the service's settings, or each trigger.
         problems: What will be refused.
         warnings: What will be accepted and will surprise.
+        is_service: Whether it was read as the service's own settings, and not as manifests.
     """
 
     path: Path
     subjects: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    is_service: bool = False
 
     @property
     def good(self) -> bool:
@@ -74,6 +76,7 @@ def check_file(
             if isinstance(document, dict) and document.get("kind") in _KINDS:
                 _Manifest(document, checked, service, presets or load_presets()).check()
         return checked
+    checked.is_service = True
     checked.subjects.append("the service's settings")
     try:
         load_service(path)

@@ -24,7 +24,7 @@ MAX_BYTES = 4096
 
 _MAX_BRACKETS = 100
 _MAX_REGEXES = 10
-_MAX_NODES = 200
+_MAX_NODES = 150
 _NAMESPACE = "namespace"
 # In PromQL a brace stands before a digit only inside a string: a counted repetition, and \pL{99} a
 # hundred times compiles for seconds.

@@ -99,7 +99,7 @@ def _metadata(settings: WorkloadSettings, metadata: Mapping[str, str]) -> dict[s
     if "workload" in metadata:
         return dict(metadata)
     bounds = {"minReplicas": str(settings.min_replicas), "maxReplicas": str(settings.max_replicas)}
-    return bounds | dict(metadata)
+    return {**metadata, **{key: text for key, text in bounds.items() if key not in metadata}}
 
 
 def _behavior(settings: WorkloadSettings) -> dict[str, Any]:

@@ -33,14 +33,20 @@ class ShelvedModel:
 
 
 class ModelShelf:
-    """Fitted models in the history cache, by the fingerprint of their workload's settings."""
+    """Fitted models in the history cache, by the fingerprint of their workload's settings.
 
-    def __init__(self, history: History) -> None:
+    Args:
+        history: The cache.
+        step_s: The grid that models are fitted on [s]; one of another grid is not found.
+    """
+
+    def __init__(self, history: History, *, step_s: float) -> None:
         self._history = history
+        self._step_s = step_s
 
     async def get(self, settings: WorkloadSettings) -> ShelvedModel | None:
         """The model last put for exactly these settings, or None."""
-        blob = await self._history.blob_get(_key(settings))
+        blob = await self._history.blob_get(self._key(settings))
         if blob is None:
             return None
         try:
@@ -63,8 +69,7 @@ class ModelShelf:
     async def put(self, settings: WorkloadSettings, model: ShelvedModel) -> None:
         """Keep a model; it replaces the one before."""
         head = json.dumps({"boundary": model.boundary.isoformat(), "notes": list(model.notes)})
-        await self._history.blob_put(_key(settings), head.encode() + b"\n" + encode(model.fitted))
+        await self._history.blob_put(self._key(settings), head.encode() + b"\n" + encode(model.fitted))
 
-
-def _key(settings: WorkloadSettings) -> str:
-    return f"{settings.workload}#{settings.fingerprint()}"
+    def _key(self, settings: WorkloadSettings) -> str:
+        return f"{settings.workload}#{settings.fingerprint()}#{self._step_s:g}"
