@@ -17,10 +17,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -32,15 +32,19 @@ from predictscale._proto.externalscaler_pb2_grpc import (
     ExternalScalerServicer,
     add_ExternalScalerServicer_to_server,
 )
-from predictscale.core.capacity import CapacityModel
-from predictscale.core.demand import Observation, WorkloadId
-from predictscale.core.plan import Decision, Health, Policy, ReplicaPlan, Stage, Step
+from predictscale.clock import SystemClock
+from predictscale.config.load import load_service
+from predictscale.config.metadata import parse_trigger
+from predictscale.config.presets import load_presets
+from predictscale.config.settings import WorkloadSettings
+from predictscale.control.desk import Desk, Following
+from predictscale.control.step import StepMemory, step
+from predictscale.control.store import DecisionStore
+from predictscale.core.demand import Observation
 from predictscale.meters import Meters
 from predictscale.serving.grpc import METRIC_NAME, SERVICE, ScalerServer
-from predictscale.serving.ports import Ref
 
 METHOD = f"/{SERVICE}/GetMetrics"
-T0 = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 SERVERS = ("bare", "ours")
 
 
@@ -60,49 +64,25 @@ QUICK = Plan(rounds=2, round_s=1.0, warm_s=0.3)
 RAMP_S = 0.2
 
 
-class MemoryDesk:
-    """Decisions in a dict, taken anew only when a ScaledObject's metadata changes."""
+def desk_of_decisions() -> Desk:
+    """The service's own desk, before a store where each workload has a decision that stays."""
+    presets = load_presets()
+    service = load_service(overrides={"prometheus": {"url": "http://127.0.0.1:9090"}})
+    store = DecisionStore()
 
-    def __init__(self) -> None:
-        self._decided: dict[tuple[str, str], tuple[Ref, Decision]] = {}
+    def decide_once(settings: WorkloadSettings) -> None:
+        now = datetime.now(UTC)
+        seen = Observation(now=now, demand=20 * settings.capacity_per_replica, demand_at=now)
+        decision, _ = step(settings.workload, seen, None, settings.policy(), StepMemory(), unit=settings.unit)
+        store.put(decision)
 
-    async def spec(self, ref: Ref) -> None:
-        """Register."""
-        self._lookup(ref)
-
-    async def decision(self, ref: Ref) -> Decision:
-        """The decision that stands."""
-        return self._lookup(ref)
-
-    async def changes(self, ref: Ref) -> AsyncIterator[Decision]:
-        """The decision that stands, once."""
-        yield self._lookup(ref)
-        await asyncio.Event().wait()
-
-    def _lookup(self, ref: Ref) -> Decision:
-        known = self._decided.get(ref[:2])
-        if known is not None and known[0].metadata == ref.metadata:
-            return known[1]
-        decided = _decision(ref)
-        self._decided[ref[:2]] = ref, decided
-        return decided
-
-
-def _decision(ref: Ref) -> Decision:
-    """Some decision for `ref`, with the steps that a real one has."""
-    target = 1 + sum(map(ord, ref.name)) % 40
-    steps = tuple(Step(stage, float(target), "replicas", "a benchmark needs a number") for stage in Stage)
-    plan = ReplicaPlan(steps=steps, target=target, published=target, active=True, health=Health.OK)
-    capacity = CapacityModel(per_replica=float(ref.metadata["capacityPerReplica"]))
-    return Decision(
-        workload=WorkloadId(ref.namespace, ref.name),
-        seen=Observation(now=T0, demand=target * capacity.per_replica, demand_at=T0),
-        unit="requests/s",
-        policy=Policy(capacity=capacity, lead_time_s=240.0, level=0.95, min_replicas=1, max_replicas=40),
-        plan=plan,
-        reactive=plan,
-        forecast=None,
-        valid_until=T0 + timedelta(seconds=60),
+    return Desk(
+        parse=lambda ref: parse_trigger(ref.namespace, ref.name, ref.metadata, service, presets),
+        store=store,
+        following=Following(decide_once, store.forget),
+        clock=SystemClock(),
+        max_registrations=10_000,
+        expire_after_s=86400,
     )
 
 
@@ -124,14 +104,15 @@ def _request(index: int) -> bytes:
         "scalerAddress": "predictscale.predictscale.svc:6000",
         "enableTLS": "false",
         "backend": "vllm",
-        "selector": f'model_name="llama-{index}",namespace="team-{index % 20}"',
-        "target": f"deployment/chat-{index}",
+        "selector": f'model_name="llama-{index}"',
+        "target": f"chat-{index}",
         "capacityPerReplica": f"{900 + index}",
         "leadTime": "4m",
         "quantile": "0.95",
         "minReplicas": "1",
         "maxReplicas": "40",
         "onStale": "hold",
+        "staleAfter": "1d",
         "landing": "exact",
     }
     ref = pb.ScaledObjectRef(name=f"chat-{index}", namespace=f"team-{index % 20}", scalerMetadata=metadata)
@@ -147,7 +128,7 @@ async def _serve(kind: str, parent: Connection) -> None:
         await server.start()
         stop = server.stop(None)
     else:
-        ours = ScalerServer(MemoryDesk(), meters=Meters(), host="127.0.0.1", port=0)
+        ours = ScalerServer(desk_of_decisions(), meters=Meters(), host="127.0.0.1", port=0)
         await ours.start()
         parent.send(ours.port)
         stop = ours.stop()

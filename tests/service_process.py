@@ -30,7 +30,7 @@ class ServiceProcess:
         self, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
         ports = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
-        self._command = [str(Path(sys.executable).parent / "predictscale"), *arguments, *ports]
+        self.command = [str(Path(sys.executable).parent / "predictscale"), *arguments, *ports]
         self._log = log
         self._environment = {**os.environ, **(environment or {})}
         self.printed: list[str] = []
@@ -38,7 +38,7 @@ class ServiceProcess:
     def __enter__(self) -> Self:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environment
+                self.command, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environment
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
@@ -17,10 +17,16 @@ import structlog
 import uvicorn
 from prometheus_client import start_http_server
 
-from predictscale.clock import Clock, SystemClock
+from predictscale.clock import Clock, ReplayClock, SystemClock
 from predictscale.config.metadata import parse_trigger
 from predictscale.config.presets import Presets, load_presets
-from predictscale.config.settings import PrometheusSettings, ServerTls, ServiceSettings, WorkloadSettings
+from predictscale.config.settings import (
+    PrometheusSettings,
+    ReplaySettings,
+    ServerTls,
+    ServiceSettings,
+    WorkloadSettings,
+)
 from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.loop import Loop
 from predictscale.control.refit import FitPool
@@ -28,6 +34,7 @@ from predictscale.control.shelf import ModelShelf
 from predictscale.control.store import DecisionStore
 from predictscale.control.tracker import Grid, Tracker
 from predictscale.core.demand import Signal, SignalName
+from predictscale.core.series import MetricWindow
 from predictscale.errors import AskOwner, Problem, SettingsError
 from predictscale.forecasters.registry import resolve
 from predictscale.meters import Meters
@@ -38,8 +45,11 @@ from predictscale.serving.tls import TlsFiles, server_credentials
 from predictscale.sources.base import Source
 from predictscale.sources.cached import CachedSource
 from predictscale.sources.credentials import Basic, Bearer, Tls
+from predictscale.sources.files import load_csv, load_parquet
 from predictscale.sources.history import History
 from predictscale.sources.prometheus import PrometheusSource
+from predictscale.sources.replay import ReplaySource, Series
+from predictscale.sources.synthetic import chat_tokens, shop_requests
 
 _log = structlog.get_logger(__name__)
 
@@ -72,6 +82,10 @@ class Service:
         signals: Signals | None = None,
     ) -> None:
         self.settings = settings
+        if source is None and settings.replay is not None:
+            clock = _replay_clock(settings.replay)
+            source = _replay_source(settings.replay, clock)
+            signals = replay_signals(settings.replay.series)
         self.clock = clock or SystemClock()
         self.meters = Meters()
         self.store = DecisionStore()
@@ -249,7 +263,7 @@ class _Sources:
             given = self._own(settings.prometheus)
         if given is None:
             raise AskOwner(
-                "prometheus: is missing; give its url, or try `predictscale demo`, which needs none"
+                "prometheus: is missing; give its url, or a replay; `predictscale demo` needs neither"
             )
         self._given = given
 
@@ -291,6 +305,44 @@ class _Sources:
             max_concurrent=prometheus.max_concurrent,
             retries=prometheus.retries,
         )
+
+
+def replay_signals(names: Collection[str]) -> Signals:
+    """What to ask a replay of a workload: the series that its queries name, and those of its fleet.
+
+    `NAME_replicas` and `NAME_ready` are the fleet of the workload NAME, where there are such series.
+    """
+
+    def signals(workload: WorkloadSettings) -> Mapping[SignalName, Signal]:
+        name = workload.workload.name
+        asked = {SignalName.DEMAND: workload.query, SignalName.QUEUE: workload.queue_query}
+        fleet = {signal: f"{name}_{signal}" for signal in (SignalName.REPLICAS, SignalName.READY)}
+        asked |= {signal: query for signal, query in fleet.items() if query in names}
+        return {s: Signal(name=s, query=q, unit=workload.unit) for s, q in asked.items() if q is not None}
+
+    return signals
+
+
+def _replay_clock(replay: ReplaySettings) -> ReplayClock:
+    return ReplayClock(start=replay.start or SystemClock().now(), speed=replay.speed)
+
+
+def _replay_source(replay: ReplaySettings, clock: Clock) -> ReplaySource:
+    """The series of the settings.
+
+    Raises:
+        FileUnusable: A file is not what its name promises.
+    """
+    synthetic = {"synthetic:chat": chat_tokens, "synthetic:shop": shop_requests}
+    series: dict[str, Series | MetricWindow] = {}
+    for name, origin in replay.series.items():
+        if origin in synthetic:
+            series[name] = synthetic[origin]()
+        elif origin.endswith(".parquet"):
+            series[name] = load_parquet(Path(origin))
+        else:
+            series[name] = load_csv(Path(origin))
+    return ReplaySource(series, clock=clock)
 
 
 class _Web(uvicorn.Server):

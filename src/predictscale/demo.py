@@ -13,11 +13,10 @@ from datetime import UTC, datetime, timedelta
 
 import grpc
 
-from predictscale.bootstrap import Service, configure_logging
+from predictscale.bootstrap import Service, configure_logging, replay_signals
 from predictscale.clock import Clock, ReplayClock
 from predictscale.config.load import load_service
-from predictscale.config.settings import WorkloadSettings
-from predictscale.core.demand import Signal, SignalName, WorkloadId
+from predictscale.core.demand import SignalName, WorkloadId
 from predictscale.core.hpa import exact_behavior
 from predictscale.core.plan import Decision
 from predictscale.core.series import floor_to_grid
@@ -120,12 +119,6 @@ class World:
         return window.newest[1] if window.newest is not None else 0.0
 
 
-def replay_signals(workload: WorkloadSettings) -> Mapping[SignalName, Signal]:
-    """The series of a replayed workload: NAME_demand, NAME_queue, NAME_replicas, NAME_ready."""
-    name, unit = workload.workload.name, workload.unit
-    return {s: Signal(name=s, query=f"{name}_{s}", unit=unit) for s in SignalName}
-
-
 async def run_demo(
     ports: Mapping[str, Mapping[str, int]], *, speed: float, stop_after_h: float | None, tell: _Tell
 ) -> None:
@@ -140,7 +133,7 @@ async def run_demo(
     configure_logging(level="warning", as_json=False)
     clock = ReplayClock(start=START, speed=speed)
     worlds = [World(endpoint, start=START) for endpoint in ENDPOINTS]
-    source = ReplaySource({k: v for world in worlds for k, v in world.series().items()}, clock=clock)
+    series = {name: one for world in worlds for name, one in world.series().items()}
     local = {part: {"host": "127.0.0.1", **ports.get(part, {})} for part in ("grpc", "http", "metrics")}
     settings = load_service(
         env=os.environ,
@@ -150,7 +143,8 @@ async def run_demo(
             "workloads": [endpoint.settings() for endpoint in ENDPOINTS],
         },
     )
-    service = Service(settings, clock=clock, source=source, signals=replay_signals)
+    source = ReplaySource(series, clock=clock)
+    service = Service(settings, clock=clock, source=source, signals=replay_signals(series))
     await service.start()
     tell(f"synthetic demand, seeded; {speed:g} times faster than life, from {START:%A %H:%M} UTC")
     for line in service.addresses():

@@ -123,7 +123,7 @@ def test_all_problems_of_all_places_are_told_at_once(tmp_path: Path) -> None:
         tmp_path,
         {
             "grpc": {"port": 99999, "prot": 1},
-            "loop": {"recent_s": "30s"},
+            "loop": {"history_s": "30s"},
             "log": {"level": "loud"},
             "workloads": [
                 {
@@ -150,7 +150,7 @@ def test_all_problems_of_all_places_are_told_at_once(tmp_path: Path) -> None:
         "grpc.port",
         "grpc.prot",
         "log.level",
-        "loop.recent_s",
+        "loop.history_s",
         "workloads[0].backend",
         "workloads[1].capacity_per_replica",
         "workloads[1].lead_time_s",
@@ -171,7 +171,7 @@ def test_a_problem_says_where_what_came_what_would_do_and_why(tmp_path: Path) ->
     [
         ({"grpc": {"port": 8080}}, "http.port: 8080 is grpc.port too; give each server its own"),
         ({"loop": {"step_s": 7}}, "loop.step_s: 7 does not divide a day"),
-        ({"loop": {"history_s": "30m"}}, "loop.history_s: 1800 is shorter than recent_s (3600)"),
+        ({"loop": {"history_s": "90s"}}, "loop.history_s: 90 is shorter than two steps of 60"),
         ({"loop": {"tick_s": 0}}, "loop.tick_s: 0; must be above 0"),
         ({"loop": {"tick_s": float("nan")}}, "loop.tick_s: nan; a duration is finite"),
         ({"loop": None}, "loop: null; must be a mapping"),

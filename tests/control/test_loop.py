@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,9 +12,11 @@ from fake_desk import until
 from predictscale.clock import ManualClock
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control.loop import Loop
+from predictscale.control.step import StepMemory, step
 from predictscale.control.store import DecisionStore
 from predictscale.control.tracker import Tracker
-from predictscale.core.demand import Signal, WorkloadId
+from predictscale.core.demand import Observation, Signal, WorkloadId
+from predictscale.core.plan import Decision
 from predictscale.meters import Meters
 from predictscale.sources.base import Answer, Source
 from scenes import MORNING, SHOP, Scene, settings_of
@@ -31,12 +34,17 @@ class FaultySource:
         self.gate.set()
         self.waiting = 0
         self.fault: Exception | None = None
+        self.farewell_s = 0.0
+        """How long a read that is cancelled takes to end [s]."""
 
     async def read(self, signal: Signal, *, start: datetime, end: datetime, step_s: float) -> Answer:
         """Wait for the gate, then fail or answer."""
         self.waiting += 1
         try:
             await self.gate.wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(self.farewell_s)
+            raise
         finally:
             self.waiting -= 1
         if self.fault is not None:
@@ -230,18 +238,51 @@ async def test_changed_settings_replace_the_tracker_and_its_decisions() -> None:
         assert [d.policy.max_replicas for d in stage.store] == [2]
 
 
-async def test_a_tick_under_way_does_not_publish_for_the_settings_it_was_replaced_by() -> None:
+class DeafTracker:
+    """A tracker whose tick ends when a test lets it, cancelled or not."""
+
+    def __init__(self, settings: WorkloadSettings) -> None:
+        self.workload = settings.workload
+        self.settings = settings
+        self.gate = asyncio.Event()
+
+    async def tick(self, at: datetime) -> Decision:
+        """Decide once the gate is open."""
+        while not self.gate.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.gate.wait()
+        observation = Observation(now=at, demand=10.0, demand_at=at)
+        policy = self.settings.policy()
+        made, _ = step(self.workload, observation, None, policy, StepMemory(), unit="requests/s")
+        return made
+
+    async def stop(self) -> None:
+        """There is nothing to end."""
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_tick_that_ends_after_its_tracker_was_replaced_or_dropped_publishes_nothing(
+    *, replaced: bool
+) -> None:
     stage = Stage()
-    async with stage.running():
-        slow = stage.scenes[SHOP].faulty
-        slow.gate.clear()
-        stage.loop.track(settings_of(max_replicas=99))
-        await until(lambda: slow.waiting > 0)
-        stage.loop.track(settings_of(max_replicas=2))
-        slow.gate.set()
+    trackers: list[DeafTracker] = []
+
+    def follow(settings: WorkloadSettings) -> Tracker:
+        trackers.append(DeafTracker(settings))
+        return cast("Tracker", trackers[-1])
+
+    loop = Loop(follow=follow, store=stage.store, clock=stage.clock, tick_s=TICK_S, meters=stage.meters)
+    loop.track(settings_of(max_replicas=99))
+    await asyncio.sleep(0)
+    if replaced:
+        loop.track(settings_of(max_replicas=2))
+        trackers[1].gate.set()
         await stage.decided(SHOP)
-        await stage.tick(SHOP)
-    assert [d.policy.max_replicas for d in stage.store.recent(SHOP)] == [2, 2]
+    else:
+        loop.untrack(SHOP)
+    trackers[0].gate.set()
+    await until(lambda: len(asyncio.all_tasks()) == 1)
+    assert [d.policy.max_replicas for d in stage.store] == ([2] if replaced else [])
 
 
 async def test_a_workload_that_is_untracked_is_forgotten_and_its_work_is_cancelled() -> None:
@@ -278,6 +319,7 @@ async def test_the_end_of_the_loop_leaves_no_task_behind(*, stuck: bool) -> None
     async with stage.running(SHOP, OTHER):
         await stage.decided(SHOP, OTHER)
         if stuck:
+            stage.scenes[OTHER].faulty.farewell_s = 0.02
             for scene in stage.scenes.values():
                 scene.faulty.gate.clear()
             stage.clock.advance(TICK_S)

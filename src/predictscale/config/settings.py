@@ -9,12 +9,12 @@ what spans sections is checked by `problems_across`, and workloads by
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from predictscale.config import promql
 from predictscale.config.fields import DAY_S, Duration, Frozen, Port, Span, Url
 from predictscale.config.presets import Presets
-from predictscale.config.problems import refuse
+from predictscale.config.problems import refuse, show
 from predictscale.config.resolve import Origin, Terms, resolve
 from predictscale.config.workload import NamedWorkload, WorkloadDefaults, WorkloadSettings
 from predictscale.core.demand import WorkloadId
@@ -25,11 +25,16 @@ __all__ = [
     "ClientTls",
     "NamedWorkload",
     "PrometheusSettings",
+    "ReplaySettings",
     "ServerTls",
     "ServiceSettings",
     "WorkloadDefaults",
     "WorkloadSettings",
 ]
+
+
+SYNTHETIC = ("synthetic:chat", "synthetic:shop")
+"""Series of the seeded generator, as `replay.series` names them."""
 
 
 class ServerTls(Frozen):
@@ -142,6 +147,29 @@ class PrometheusSettings(Frozen):
         return self
 
 
+class ReplaySettings(Frozen):
+    """Demand from files or the synthetic generator instead of a Prometheus, on a clock of its own."""
+
+    series: Mapping[str, str] = Field(
+        min_length=1,
+        description="By name: a .csv or .parquet file, or synthetic:chat, synthetic:shop. "
+        "The queries of workloads are these names.",
+    )
+    start: AwareDatetime | None = Field(
+        default=None, description="What the clock shows at start, with a time zone; the present if not given."
+    )
+    speed: float = Field(default=1.0, gt=0, le=10_000, description="Replayed seconds per second of life.")
+
+    @field_validator("series")
+    @classmethod
+    def _readable(cls, series: Mapping[str, str]) -> Mapping[str, str]:
+        for name, origin in series.items():
+            if not origin.endswith((".csv", ".parquet")) and origin not in SYNTHETIC:
+                got = f"holds {name}: {show(origin)}"
+                raise refuse(got=got, wants=f"must end in .csv or .parquet, or be {' or '.join(SYNTHETIC)}")
+        return series
+
+
 class CacheSettings(Frozen):
     """History on disk, for quick restarts. Disposable."""
 
@@ -178,16 +206,12 @@ class LoopSettings(Frozen):
         default=60.0, le=DAY_S, description="Width of a bin of history and of a forecast's step."
     )
     history_s: Span = Field(default=28 * DAY_S, description="How much history is kept and learnt from.")
-    recent_s: Span = Field(default=3600.0, description="How much of it is read again at each tick.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.recent_s < self.step_s:
-            raise _shorter("recent_s", self.recent_s, "step_s", self.step_s, "it holds at least one bin")
-        if self.history_s < self.recent_s:
-            raise _shorter(
-                "history_s", self.history_s, "recent_s", self.recent_s, "the recent past is part of it"
-            )
+        if self.history_s < 2 * self.step_s:
+            got = f"{self.history_s:g} is shorter than two steps of {self.step_s:g}"
+            raise refuse(got=got, wants="history is at least two bins", field="history_s")
         if DAY_S % self.step_s:
             got = f"{self.step_s:g} does not divide a day"
             raise refuse(
@@ -222,6 +246,9 @@ class ServiceSettings(Frozen):
     prometheus: PrometheusSettings | None = Field(
         default=None,
         description="Where history is asked for; without it, queries are names of replayed series.",
+    )
+    replay: ReplaySettings | None = Field(
+        default=None, description="Files or the generator instead, to try and to look again at a past week."
     )
     cache: CacheSettings = Field(default=CacheSettings(), description="History on disk.")
     limits: LimitSettings = Field(
@@ -289,8 +316,7 @@ def problems_across(service: ServiceSettings) -> list[Problem]:
     if defaults.lead_time_s < step_s:
         got = f"{defaults.lead_time_s:g} is shorter than step_s ({step_s:g})"
         problems.append(Problem("defaults.lead_time_s", got, "a plan must be due at least one step ahead"))
+    if service.prometheus is not None and service.replay is not None:
+        wants = "give one of them; a service reads one source"
+        problems.append(Problem("replay", "is given with prometheus", wants))
     return problems
-
-
-def _shorter(name: str, value_s: float, other: str, other_s: float, wants: str) -> Exception:
-    return refuse(got=f"{value_s:g} is shorter than {other} ({other_s:g})", wants=wants, field=name)

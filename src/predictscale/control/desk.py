@@ -2,9 +2,9 @@
 
 KEDA neither announces a ScaledObject nor says when it is gone, and it tells the
 triggers of one apart by nothing but their metadata. So any call registers,
-silence expires, and a trigger that is silent while its siblings are asked has
-been edited away: KEDA asks all triggers of a ScaledObject in one round. Answers
-are read from the store; nothing here queries, fits or waits.
+silence expires, and a trigger that is left out when its siblings are asked has
+been edited away, for KEDA asks all triggers of a ScaledObject in one round.
+Answers are read from the store; nothing here queries, fits or waits.
 
 Refuses to follow one workload by two descriptions at a time.
 """
@@ -25,8 +25,8 @@ from predictscale.errors import AnswerUnavailable, Problem, SettingsError, TooMa
 
 _log = structlog.get_logger(__name__)
 
-EDITED_AFTER_S = 60.0
-"""A trigger that was silent for this much longer than its sibling has been edited away [s]."""
+ROUND_S = 60.0
+"""KEDA asks all triggers of a ScaledObject within this time [s]."""
 MOST_TRIGGERS = 8
 """Metadata remembered of one ScaledObject; of more, the longest silent is forgotten."""
 
@@ -56,6 +56,8 @@ class Registration:
     since: datetime
     last_seen_s: float
     listeners: int = field(default=0)
+    left_out_s: float | None = field(default=None)
+    """When a sibling was first asked in a later round than this one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -157,12 +159,13 @@ class Desk:
 
     def expire(self) -> None:
         """Forget triggers that have been silent for too long, and stop following their workloads."""
-        oldest_s = self._clock.monotonic_s() - self._expire_after_s
+        now_s = self._clock.monotonic_s()
         for key, scaled_object in list(self._scaled_objects.items()):
             newest_s = max(trigger.last_seen_s for trigger in scaled_object.triggers)
-            least_s = max(oldest_s, newest_s - EDITED_AFTER_S)
             for trigger in list(scaled_object.triggers):
-                if trigger.listeners == 0 and trigger.last_seen_s < least_s:
+                silent = now_s - trigger.last_seen_s > self._expire_after_s
+                left_out = _left_out(trigger, newest_s=newest_s, now_s=now_s)
+                if trigger.listeners == 0 and (silent or left_out):
                     _log.info("expired: not asked for", scaled_object="/".join(key))
                     self._release(key, trigger)
 
@@ -251,7 +254,7 @@ class Desk:
 
     def _asked_lately(self, trigger: Registration) -> bool:
         silent_s = self._clock.monotonic_s() - trigger.last_seen_s
-        return trigger.listeners > 0 or silent_s <= EDITED_AFTER_S
+        return trigger.listeners > 0 or silent_s <= ROUND_S
 
     def _release(self, key: tuple[str, str], trigger: Registration) -> None:
         """Forget a trigger; what it described is followed no more, unless a sibling describes it too."""
@@ -267,6 +270,15 @@ class Desk:
             self._follow(scaled_object, heir)
         else:
             self._following.untrack(trigger.settings.workload)
+
+
+def _left_out(trigger: Registration, *, newest_s: float, now_s: float) -> bool:
+    """Whether a later round, in which a sibling was asked at `newest_s` or before, is over without it."""
+    if newest_s - trigger.last_seen_s <= ROUND_S:
+        trigger.left_out_s = None
+    elif trigger.left_out_s is None:
+        trigger.left_out_s = newest_s
+    return trigger.left_out_s is not None and now_s - trigger.left_out_s > ROUND_S
 
 
 def _described_twice(key: tuple[str, str]) -> SettingsError:

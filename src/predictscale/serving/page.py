@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 
-from predictscale.core.plan import Decision
-from predictscale.serving.views import RefusedView
+from predictscale.core.plan import Decision, Mode, ReplicaPlan
+from predictscale.serving.views import RefusedView, is_told
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
@@ -25,7 +25,7 @@ th, td { border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transpare
 
 def render_page(decisions: Sequence[Decision], refused: Sequence[RefusedView], *, now: datetime) -> str:
     """The fleet as HTML: each workload, its numbers, and the staircase of its decision."""
-    parts = [_workload(d) for d in sorted(decisions, key=lambda d: d.workload)]
+    parts = [_workload(d, now=now) for d in sorted(decisions, key=lambda d: d.workload)]
     if not parts:
         parts = ["<p>No workload has a decision yet.</p>"]
     if refused:
@@ -43,25 +43,35 @@ def render_page(decisions: Sequence[Decision], refused: Sequence[RefusedView], *
     )
 
 
-def _workload(decision: Decision) -> str:
+def _workload(decision: Decision, *, now: datetime) -> str:
     fleet = decision.seen.fleet
-    rows = "".join(
-        f'<tr><td>{escape(s.stage)}</td><td class="number">{s.value:,.6g}</td><td>{escape(s.unit)}</td>'
-        f"<td>{escape(s.because)}</td></tr>"
-        for s in decision.plan.steps
-    )
+    published = str(decision.answer.published) if is_told(decision, now=now) else "unavailable"
     numbers = (
-        f"published <b>{decision.answer.published}</b>, reactive {decision.reactive.target}, "
+        f"published <b>{published}</b>, reactive {decision.reactive.target}, "
         f"replicas {_or_unknown(fleet.replicas)}, ready {_or_unknown(fleet.ready)}"
     )
     model = decision.forecast.model if decision.forecast is not None else "none"
     notes = "".join(f"<p>Note: {escape(note)}</p>" for note in decision.notes)
+    stairs = _staircase(decision.answer)
+    if decision.policy.mode is Mode.SHADOW:
+        stairs += f"<p>With the forecast, which is only recorded:</p>{_staircase(decision.plan)}"
     return (
         f"<section><h2>{escape(str(decision.workload))} "
         f'<span class="state">{escape(decision.plan.health)}</span></h2>'
-        f"<p>{numbers}; model {escape(model)}; mode {escape(decision.policy.mode)}</p>{notes}"
+        f"<p>{numbers}; model {escape(model)}; mode {escape(decision.policy.mode)}</p>"
+        f"{notes}{stairs}</section>"
+    )
+
+
+def _staircase(plan: ReplicaPlan) -> str:
+    rows = "".join(
+        f'<tr><td>{escape(s.stage)}</td><td class="number">{s.value:,.6g}</td><td>{escape(s.unit)}</td>'
+        f"<td>{escape(s.because)}</td></tr>"
+        for s in plan.steps
+    )
+    return (
         '<div class="wrap"><table><thead><tr><th>Stage</th><th class="number">After it</th><th>Unit</th>'
-        f"<th>Because</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
+        f"<th>Because</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -19,6 +19,8 @@ from predictscale.serving.views import (
     DecisionView,
     ForecastView,
     HistoryView,
+    ProbeView,
+    ProblemView,
     WorkloadsView,
     WorkloadView,
     decision_view,
@@ -26,6 +28,16 @@ from predictscale.serving.views import (
     refused_views,
     workload_view,
 )
+
+_MOST_NAMED = 20
+_PROBLEM_TYPE = "application/problem+json"
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": description,
+        "content": {_PROBLEM_TYPE: {"schema": ProblemView.model_json_schema()}},
+    }
+    for status, description in ((404, "There is no such workload, or nothing of it yet"), (422, "Invalid"))
+}
 
 
 def create_app(
@@ -49,14 +61,19 @@ def create_app(
     )
     app.add_exception_handler(StarletteHTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
+    _add_workloads(app, store, desk, now)
+    _add_probes(app, ready)
+    _add_page(app, store, desk, now)
+    return app
+
+
+def _add_workloads(app: FastAPI, store: DecisionStore, desk: Desk, now: Callable[[], datetime]) -> None:
+    one = APIRouter(prefix="/api/v1/workloads/{namespace}/{name}", responses=_PROBLEMS)
 
     def latest(namespace: str, name: str) -> Decision:
         decision = store.latest(WorkloadId(namespace, name))
         if decision is None:
-            known = sorted(str(d.workload) for d in store)
-            raise HTTPException(
-                404, f"no decision for {namespace}/{name}; known: {', '.join(known) or 'none'}"
-            )
+            raise HTTPException(404, _unknown(WorkloadId(namespace, name), desk.workloads()))
         return decision
 
     @app.get("/api/v1/workloads")
@@ -68,17 +85,17 @@ def create_app(
         rows = [decided[w] for w in sorted(decided)]
         return WorkloadsView(workloads=rows, waiting=waiting, refused=refused_views(desk.registrations()))
 
-    @app.get("/api/v1/workloads/{namespace}/{name}")
+    @one.get("")
     async def workload(namespace: str, name: str) -> WorkloadView:
         """One workload in one line."""
         return workload_view(latest(namespace, name), now=now())
 
-    @app.get("/api/v1/workloads/{namespace}/{name}/decision")
+    @one.get("/decision")
     async def decision(namespace: str, name: str) -> DecisionView:
         """The newest decision with its steps: why this many."""
         return decision_view(latest(namespace, name), now=now())
 
-    @app.get("/api/v1/workloads/{namespace}/{name}/forecast")
+    @one.get("/forecast")
     async def forecast(namespace: str, name: str) -> ForecastView:
         """The quantiles that the newest decision used."""
         newest = latest(namespace, name)
@@ -86,7 +103,7 @@ def create_app(
             raise HTTPException(404, f"{namespace}/{name} has no forecast now: {'; '.join(newest.notes)}")
         return forecast_view(newest, newest.forecast, now=now())
 
-    @app.get("/api/v1/workloads/{namespace}/{name}/history")
+    @one.get("/history")
     async def history(
         namespace: str, name: str, limit: Annotated[int, Query(ge=1, le=KEPT)] = 100
     ) -> HistoryView:
@@ -96,23 +113,22 @@ def create_app(
         views = [decision_view(d, now=d.seen.now) for d in recent]
         return HistoryView(namespace=namespace, workload=name, decisions=views)
 
-    _add_probes(app, ready)
-    _add_page(app, store, desk, now)
-    return app
+    app.include_router(one)
 
 
 def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
     @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
+    async def healthz() -> ProbeView:
         """The process answers."""
-        return {"status": "ok"}
+        return ProbeView(status="ok")
 
-    @app.get("/readyz")
-    async def readyz() -> JSONResponse:
+    @app.get("/readyz", responses={503: {"model": ProbeView, "description": "Draining or starting"}})
+    async def readyz(response: Response) -> ProbeView:
         """Servers are up and settings are loaded."""
         if ready():
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "draining or starting"}, status_code=503)
+            return ProbeView(status="ready")
+        response.status_code = 503
+        return ProbeView(status="draining or starting")
 
 
 def _add_page(app: FastAPI, store: DecisionStore, desk: Desk, now: Callable[[], datetime]) -> None:
@@ -120,6 +136,15 @@ def _add_page(app: FastAPI, store: DecisionStore, desk: Desk, now: Callable[[], 
     async def page() -> HTMLResponse:
         html = render_page(list(store), refused_views(desk.registrations()), now=now())
         return HTMLResponse(html, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+
+def _unknown(asked: WorkloadId, followed: set[WorkloadId]) -> str:
+    if asked in followed:
+        return f"{asked} has no decision yet: its history is being read"
+    known = sorted(str(workload) for workload in followed)
+    shown = ", ".join(known[:_MOST_NAMED]) or "none"
+    more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+    return f"{asked} is not followed; known: {shown}{more}"
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
@@ -134,7 +159,6 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 def _problem_json(status: int, detail: str) -> JSONResponse:
-    """An error as RFC 9457 shapes it."""
     titles = {404: "Not found", 405: "Method not allowed", 422: "Invalid request"}
-    body = {"type": "about:blank", "title": titles.get(status, "Error"), "status": status, "detail": detail}
-    return JSONResponse(body, status_code=status, media_type="application/problem+json")
+    problem = ProblemView(title=titles.get(status, "Error"), status=status, detail=detail)
+    return JSONResponse(problem.model_dump(), status_code=status, media_type=_PROBLEM_TYPE)

@@ -1,5 +1,9 @@
-"""Decisions as metrics, read from the store when Prometheus scrapes."""
+"""Decisions as metrics, read from the store when Prometheus scrapes.
 
+Refuses to expose a number that is not known, or that KEDA is not told: its series is absent.
+"""
+
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
@@ -9,7 +13,9 @@ from prometheus_client.registry import Collector
 from predictscale import __version__
 from predictscale.control.desk import Desk
 from predictscale.control.store import DecisionStore
-from predictscale.core.plan import Decision, Health
+from predictscale.core.demand import WorkloadId
+from predictscale.core.plan import Decision, Health, Stage
+from predictscale.serving.views import is_told
 
 _LABELS = ("namespace", "workload")
 
@@ -40,33 +46,34 @@ class DecisionCollector(Collector):
     def _targets(self, decisions: list[Decision]) -> Iterator[Metric]:
         steps = _gauge("predictscale_step_replicas", "Replicas after each stage of the decision.", "stage")
         published = _gauge("predictscale_published_replicas", "What the HPA is told, after landing.")
+        available = _gauge("predictscale_available", "1 if KEDA is told a number, 0 if UNAVAILABLE.")
         target = _gauge("predictscale_target_replicas", "Replicas wanted, after the ceiling.")
         reactive = _gauge("predictscale_reactive_replicas", "Replicas wanted without a forecast.")
         active = _gauge("predictscale_active", "1 if KEDA is told that the workload is active.")
         current = _gauge("predictscale_current_replicas", "status.replicas of the scale target, if known.")
         ready = _gauge("predictscale_ready_replicas", "Replicas that serve, if known.")
         for d in decisions:
-            for s in d.plan.steps[1:]:
-                steps.add_metric([*d.workload, s.stage.value], s.value)
-            published.add_metric(d.workload, d.answer.published)
+            for s in d.plan.steps:
+                if s.stage is not Stage.DEMAND:  # the one that counts no replicas
+                    steps.add_metric([*d.workload, s.stage.value], s.value)
+            told = is_told(d, now=self._now())
+            available.add_metric(d.workload, told)
+            _add_known(published, d.workload, d.answer.published if told else None)
+            _add_known(active, d.workload, d.answer.active if told else None)
             target.add_metric(d.workload, d.plan.target)
             reactive.add_metric(d.workload, d.reactive.target)
-            active.add_metric(d.workload, d.answer.active)
-            if d.seen.fleet.replicas is not None:
-                current.add_metric(d.workload, d.seen.fleet.replicas)
-            if d.seen.fleet.ready is not None:
-                ready.add_metric(d.workload, d.seen.fleet.ready)
-        yield from (steps, published, target, reactive, active, current, ready)
+            _add_known(current, d.workload, d.seen.fleet.replicas)
+            _add_known(ready, d.workload, d.seen.fleet.ready)
+        yield from (steps, published, available, target, reactive, active, current, ready)
 
     def _demands(self, decisions: list[Decision]) -> Iterator[Metric]:
         now = _gauge("predictscale_demand", "Offered load per second, in the workload's unit.", "unit")
         queue = _gauge("predictscale_queue", "Work that waits, in the workload's unit.")
-        ahead = _gauge("predictscale_forecast_demand", "Demand forecast for the lead time ahead.", "quantile")
+        ahead = _gauge("predictscale_forecast_demand", "Demand forecast for the lead time ahead.", "level")
         for d in decisions:
             if d.seen.demand is not None:
                 now.add_metric([*d.workload, d.unit], d.seen.demand)
-            if d.seen.queue is not None:
-                queue.add_metric(d.workload, d.seen.queue)
+            _add_known(queue, d.workload, d.seen.queue)
             for level, value in forecast_at_lead(d):
                 ahead.add_metric([*d.workload, f"{level:g}"], value)
         yield from (now, queue, ahead)
@@ -89,12 +96,15 @@ class DecisionCollector(Collector):
     def _triggers(self) -> Metric:
         problems = GaugeMetricFamily(
             "predictscale_trigger_problems",
-            "Problems in the metadata of a ScaledObject's trigger; 0 is a good one.",
+            "Problems in the metadata of a ScaledObject's triggers; 0 if they are good.",
             labels=("namespace", "scaledobject"),
         )
+        counts: Counter[tuple[str, str]] = Counter()
         for namespace, name, registration in self._desk.registrations():
-            count = len(registration.error.problems) if registration.error is not None else 0
-            problems.add_metric([namespace, name], count)
+            error = registration.error  # once: another thread may clear it
+            counts[namespace, name] += len(error.problems) if error is not None else 0
+        for scaled_object, count in counts.items():
+            problems.add_metric(scaled_object, count)
         return problems
 
 
@@ -112,3 +122,8 @@ def forecast_at_lead(decision: Decision) -> list[tuple[float, float]]:
 
 def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, documentation, labels=(*_LABELS, *labels))
+
+
+def _add_known(gauge: GaugeMetricFamily, workload: WorkloadId, value: float | None) -> None:
+    if value is not None:
+        gauge.add_metric(workload, value)

@@ -38,6 +38,21 @@ class PolicyView(BaseModel):
     mode: Mode
 
 
+class ProblemView(BaseModel):
+    """An error, as RFC 9457 shapes it."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class ProbeView(BaseModel):
+    """What a probe is told."""
+
+    status: str
+
+
 class WorkloadView(BaseModel):
     """A workload in one line."""
 
@@ -50,7 +65,8 @@ class WorkloadView(BaseModel):
     unit: str
     demand_age_s: float | None
     target_replicas: int = Field(description="Wanted, after the ceiling.")
-    published_replicas: int = Field(description="What the HPA is told, after landing.")
+    published_replicas: int = Field(description="What the HPA is told, after landing, if `available`.")
+    available: bool = Field(description="Whether KEDA is told a number now; if not, UNAVAILABLE.")
     reactive_replicas: int = Field(description="Wanted without a forecast.")
     current_replicas: int | None
     ready_replicas: int | None
@@ -78,7 +94,10 @@ class WorkloadsView(BaseModel):
 class DecisionView(WorkloadView):
     """A decision with its steps."""
 
-    steps: list[StepView]
+    steps: list[StepView] = Field(description="The stages of the decision, which uses the forecast.")
+    reactive_steps: list[StepView] = Field(
+        description="The same stages without a forecast; in shadow mode KEDA is told where these lead."
+    )
     policy: PolicyView
     notes: list[str]
     valid_until: datetime
@@ -108,6 +127,11 @@ class HistoryView(BaseModel):
     decisions: list[DecisionView]
 
 
+def is_told(decision: Decision, *, now: datetime) -> bool:
+    """Whether KEDA is told the decision's number at `now`, and not UNAVAILABLE."""
+    return decision.answer.available and now <= decision.valid_until
+
+
 def workload_view(decision: Decision, *, now: datetime) -> WorkloadView:
     """A decision in one line; `now` gives the age of its data."""
     seen, plan = decision.seen, decision.plan
@@ -123,6 +147,7 @@ def workload_view(decision: Decision, *, now: datetime) -> WorkloadView:
         demand_age_s=(now - seen.demand_at).total_seconds() if seen.demand_at is not None else None,
         target_replicas=plan.target,
         published_replicas=decision.answer.published,
+        available=is_told(decision, now=now),
         reactive_replicas=decision.reactive.target,
         current_replicas=seen.fleet.replicas,
         ready_replicas=seen.fleet.ready,
@@ -136,6 +161,7 @@ def decision_view(decision: Decision, *, now: datetime) -> DecisionView:
     return DecisionView(
         **workload_view(decision, now=now).model_dump(),
         steps=_steps(decision.plan),
+        reactive_steps=_steps(decision.reactive),
         policy=_policy(decision.policy),
         notes=list(decision.notes),
         valid_until=decision.valid_until,
