@@ -19,7 +19,6 @@ check: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	scripts/generate-proto --check
 	$(BIN)/predictscale check predictscale.example.yaml
 	for manifest in deploy/examples/*.yaml; do \
 	  $(BIN)/predictscale check "$$manifest" --service predictscale.example.yaml || exit 1; done
@@ -28,7 +27,7 @@ bench: .venv/.installed-dev
 	$(BIN)/python benchmarks/rpc.py --out benchmarks/results/rpc.json
 
 proto: .venv/.installed-dev
-	scripts/generate-proto
+	$(BIN)/python scripts/generate-proto
 
 format: .venv/.installed-dev
 	$(BIN)/ruff format .

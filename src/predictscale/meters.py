@@ -81,7 +81,7 @@ class Meters:
         )
         self.tick_seconds = Histogram(
             "predictscale_tick_duration_seconds",
-            "Duration of one round over all workloads.",
+            "Duration of one workload's tick, its queries included.",
             buckets=_QUERY_BUCKETS_S,
             registry=self.registry,
         )

@@ -173,3 +173,9 @@ def test_whatever_comes_the_answer_is_a_number_within_bounds(
         assert 0 <= plan.target <= 50
         assert plan.active == (plan.published > 0)
         assert len(memory.wanted) <= len(story)
+
+
+def test_absurd_demand_is_cut_by_the_ceiling_like_any_other() -> None:
+    plan = plan_of(seen(1e308), flat_forecast(1e308), policy(per_replica=1e-9))
+    assert plan.target == 100
+    assert "CUT from" in reason(plan, Stage.CEILING)

@@ -1,9 +1,12 @@
 """Commands that ask a running service over REST, and print its answer as a table."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Workload = Annotated[str, typer.Argument(help="NAMESPACE/NAME of the workload.")]
 Url = Annotated[
@@ -16,20 +19,21 @@ _SHOWN = (0.5, 0.9, 0.95, 0.99)
 def plan(workload: Workload, url: Url = _URL) -> None:
     """Why this many: the steps of a workload's newest decision."""
     from rich.console import Console  # noqa: PLC0415 - only this command draws
-    from rich.table import Table  # noqa: PLC0415 - the same
 
     decision = _get(url, workload, "decision")
     console = Console()
-    table = Table(title=f"{workload}, decided {_clock(decision['decided_at'])}", title_justify="left")
-    for column, justify in (("stage", "left"), ("after it", "right"), ("unit", "left")):
-        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("because", overflow="fold")
-    for step in decision["steps"]:
-        table.add_row(step["stage"], f"{step['value']:,.6g}", step["unit"], step["because"])
-    console.print(table)
+    shadow = decision["mode"] == "shadow"
+    title = f"{workload}, decided {_clock(decision['decided_at'])}"
+    console.print(_staircase(f"{title} (only recorded: shadow mode)" if shadow else title, decision["steps"]))
+    if shadow:
+        console.print(_staircase("without a forecast, which is published", decision["reactive_steps"]))
+    told = (
+        f"{decision['published_replicas']} ({'active' if decision['active'] else 'inactive'})"
+        if decision["available"]
+        else "UNAVAILABLE"
+    )
     console.print(
-        f"{decision['health']}: KEDA is told {decision['published_replicas']} "
-        f"({'active' if decision['active'] else 'inactive'}), mode {decision['mode']}; "
+        f"{decision['health']}: KEDA is told {told}, mode {decision['mode']}; "
         f"without a forecast it would be {decision['reactive_replicas']}; "
         f"replicas {_or_unknown(decision['current_replicas'])}, "
         f"ready {_or_unknown(decision['ready_replicas'])}.",
@@ -37,6 +41,19 @@ def plan(workload: Workload, url: Url = _URL) -> None:
     )
     for note in decision["notes"]:
         console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def _staircase(title: str, steps: list[dict[str, Any]]) -> "Table":
+    from rich.table import Table  # noqa: PLC0415 - only `plan` draws it
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("stage", no_wrap=True)
+    table.add_column("after it", justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    table.add_column("because", overflow="fold")
+    for step in steps:
+        table.add_row(step["stage"], f"{step['value']:,.6g}", step["unit"], step["because"])
+    return table
 
 
 def forecast(workload: Workload, url: Url = _URL) -> None:

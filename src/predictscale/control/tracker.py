@@ -167,8 +167,8 @@ class Tracker:
         """After a start: take the model from the shelf or fit a quick one, then relive the last ticks."""
         self._model = await self._shelf.get(self.settings)
         if self._model is None:
-            fit = asyncio.create_task(self._fit(at, quick=True))
-            await asyncio.wait({fit}, timeout=_FIRST_FIT_S)
+            self._refit = asyncio.create_task(self._fit(at, quick=True))
+            await asyncio.wait({self._refit}, timeout=_FIRST_FIT_S)
         self._memory = self._relive(at)
         self._awake = True
 

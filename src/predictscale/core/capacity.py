@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+_BEYOND_ANY_FLEET = 1e9
+"""Demand for more replicas than this is absurd, and still a number for the ceiling to cut."""
+
 
 @dataclass(frozen=True, slots=True)
 class CapacityModel:
@@ -17,4 +20,4 @@ class CapacityModel:
     def replicas_for(self, demand: float) -> int:
         """The smallest number of replicas that serves `demand`; monotone, 0 only for 0."""
         # 30.000000000000004 / 10 is three replicas, not four.
-        return max(0, math.ceil(demand / self.per_replica * (1 - 1e-12)))
+        return max(0, math.ceil(min(demand / self.per_replica, _BEYOND_ANY_FLEET) * (1 - 1e-12)))
