@@ -54,3 +54,29 @@ def test_nan_infinite_negative_and_crossing_quantiles_are_not_credible(
 ) -> None:
     with pytest.raises(ForecastNotCredible):
         forecast(*paths)
+
+
+def test_a_model_of_peaks_answers_with_the_quantile_of_the_maximum() -> None:
+    with_peaks = Forecast(
+        origin=ORIGIN,
+        step_s=60,
+        levels=(0.5, 0.9),
+        values=np.array([[1.0, 1.0], [2.0, 2.0]]),
+        model="m",
+        peaks=np.array([[1.0, 1.5], [2.0, 3.0]]),
+    )
+    assert with_peaks.peak(level=0.9, since=ORIGIN, until=after(60)) == 2
+    assert with_peaks.peak(level=0.9, since=after(30), until=after(120)) == 3
+    assert with_peaks.peak(level=0.9, since=after(60), until=after(120)) == 2  # an older forecast
+
+
+def test_a_peak_cannot_fall_when_its_window_grows() -> None:
+    with pytest.raises(ForecastNotCredible, match="fall with a longer window"):
+        Forecast(
+            origin=ORIGIN,
+            step_s=60,
+            levels=(0.5,),
+            values=np.ones((1, 2)),
+            model="m",
+            peaks=np.array([[2.0, 1.0]]),
+        )

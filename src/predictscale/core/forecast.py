@@ -21,6 +21,8 @@ class Forecast:
         values: Demand at each level and step, shape (q, h), in the demand's unit;
             finite, not negative, not falling with the level.
         model: Who said it, as the registry knows it.
+        peaks: Quantiles of the highest value over [origin, origin + (j+1)*step), shape (q, h),
+            not falling with the level nor with the step; None if the model forecasts values only.
 
     Raises:
         ForecastNotCredible: A value is NaN, infinite or negative, or the levels cross.
@@ -31,6 +33,7 @@ class Forecast:
     levels: tuple[float, ...]
     values: Floats
     model: str
+    peaks: Floats | None = None
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -38,9 +41,20 @@ class Forecast:
         levels = np.asarray(self.levels)
         if not (levels.size and (levels > 0).all() and (levels < 1).all() and (np.diff(levels) > 0).all()):
             raise ValueError(f"levels: {self.levels}; must ascend within (0, 1)")
-        values = np.array(self.values, dtype=np.float64)
-        if values.ndim != 2 or values.shape[0] != levels.size or not values.shape[1]:
-            raise ValueError(f"values: shape {values.shape}; must be ({levels.size}, steps)")
+        object.__setattr__(self, "values", self._checked(self.values))
+        if self.peaks is not None:
+            peaks = self._checked(self.peaks)
+            if peaks.shape != self.values.shape:
+                raise ValueError(f"peaks: shape {peaks.shape}; must be {self.values.shape} as values")
+            if (np.diff(peaks, axis=1) < -1e-9 * (1 + peaks[:, :-1])).any():
+                raise ForecastNotCredible(f"{self.model} forecasts peaks that fall with a longer window")
+            object.__setattr__(self, "peaks", peaks)
+
+    def _checked(self, table: Floats) -> Floats:
+        """Quantiles by level and step, read-only."""
+        values = np.array(table, dtype=np.float64)
+        if values.ndim != 2 or values.shape[0] != len(self.levels) or not values.shape[1]:
+            raise ValueError(f"values: shape {values.shape}; must be ({len(self.levels)}, steps)")
         if not np.isfinite(values).all():
             raise ForecastNotCredible(f"{self.model} forecasts NaN or infinity")
         if (values < 0).any():
@@ -48,7 +62,7 @@ class Forecast:
         if (np.diff(values, axis=0) < -1e-9 * (1 + values[:-1])).any():
             raise ForecastNotCredible(f"{self.model} forecasts quantiles that cross")
         values.flags.writeable = False
-        object.__setattr__(self, "values", values)
+        return values
 
     @property
     def steps(self) -> int:
@@ -71,25 +85,15 @@ class Forecast:
         Raises:
             ValueError: `level` lies outside the levels forecast; nothing is extrapolated.
         """
-        if not self.levels[0] <= level <= self.levels[-1]:
-            raise ValueError(
-                f"level: {level:g}; {self.model} forecasts levels {self.levels[0]:g} to {self.levels[-1]:g}"
-            )
-        upper = int(np.searchsorted(self.levels, level))
-        if self.levels[upper] == level:
-            exact: Floats = self.values[upper]
-            return exact
-        below, above = self.levels[upper - 1], self.levels[upper]
-        share = (level - below) / (above - below)
-        path: Floats = (1 - share) * self.values[upper - 1] + share * self.values[upper]
-        return path
+        return self._at_level(self.values, level)
 
     def peak(self, *, level: float, since: datetime, until: datetime) -> float:
-        """The highest value of the quantile path over the steps that touch [since, until].
+        """The quantile of the highest demand over the steps that touch [since, until].
 
         The window is looked up by wall clock, so an old forecast does not pass off
-        the past as the future. This is the maximum of the quantiles: the quantile of
-        the maximum lies at or above it.
+        the past as the future. A model that forecasts peaks answers with the quantile
+        of the maximum, as long as `since` lies in its first step; else it is the maximum
+        of the quantiles, which lies at or below.
 
         Raises:
             ForecastTooShort: The forecast ends before `until`.
@@ -101,7 +105,24 @@ class Forecast:
             raise ForecastTooShort(
                 need_s=(until - self.origin).total_seconds(), have_s=self.steps * self.step_s
             )
-        path = self.quantile(level)
         first = max(0, int((since - self.origin).total_seconds() // self.step_s))
         stop = int(np.ceil((until - self.origin).total_seconds() / self.step_s - 1e-9))
-        return float(path[first : max(stop, first + 1)].max())
+        highest = float(self.quantile(level)[first : max(stop, first + 1)].max())
+        if self.peaks is None or first > 0:
+            return highest
+        return max(highest, float(self._at_level(self.peaks, level)[max(stop, 1) - 1]))
+
+    def _at_level(self, table: Floats, level: float) -> Floats:
+        """A row of quantiles, between two rows if need be."""
+        if not self.levels[0] <= level <= self.levels[-1]:
+            raise ValueError(
+                f"level: {level:g}; {self.model} forecasts levels {self.levels[0]:g} to {self.levels[-1]:g}"
+            )
+        upper = int(np.searchsorted(self.levels, level))
+        if self.levels[upper] == level:
+            exact: Floats = table[upper]
+            return exact
+        below, above = self.levels[upper - 1], self.levels[upper]
+        share = (level - below) / (above - below)
+        path: Floats = (1 - share) * table[upper - 1] + share * table[upper]
+        return path
