@@ -7,6 +7,7 @@ What they measure comes back to the service as its queue and fleet signals.
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -149,7 +150,7 @@ async def run_demo(
     tell(f"synthetic demand, seeded; {speed:g} times faster than life, from {START:%A %H:%M} UTC")
     for line in service.addresses():
         tell(line)
-    tell(f"try: predictscale plan {NAMESPACE}/{ENDPOINTS[0].name} --url http://127.0.0.1:{service.http_port}")
+    tell(f"try: {sys.argv[0]} plan {NAMESPACE}/{ENDPOINTS[0].name} --url http://127.0.0.1:{service.http_port}")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc.port}") as channel:
         stand_ins = [_stand_in(world, channel, clock, tell) for world in worlds]
         loops = [_live(worlds, clock), _show(worlds, service, tell), *(keda.run() for keda in stand_ins)]

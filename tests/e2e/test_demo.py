@@ -98,7 +98,7 @@ def _tried_url(demo: ServiceProcess) -> str:
     deadline_s = time.monotonic() + 5
     while time.monotonic() < deadline_s:
         for line in demo.printed:
-            if match := re.match(r"try: predictscale plan demo/chat --url (\S+)", line):
+            if match := re.match(r"try: \S*predictscale plan demo/chat --url (\S+)", line):
                 return match[1]
         time.sleep(0.05)
     raise AssertionError(demo.printed)

@@ -1,12 +1,10 @@
-"""The only place where ports meet adapters: makes the service from its settings, runs it, drains it."""
+"""The service made from its settings: run, and drained."""
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
-import sys
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
@@ -17,12 +15,11 @@ import structlog
 import uvicorn
 from prometheus_client import start_http_server
 
-from predictscale.clock import Clock, ReplayClock, SystemClock
+from predictscale.bootstrap.sources import Signals, Sources, replay_clock, replay_signals, replay_source
+from predictscale.clock import Clock, SystemClock
 from predictscale.config.metadata import parse_trigger
 from predictscale.config.presets import Presets, load_presets
 from predictscale.config.settings import (
-    PrometheusSettings,
-    ReplaySettings,
     ServerTls,
     ServiceSettings,
     WorkloadSettings,
@@ -33,8 +30,6 @@ from predictscale.control.refit import FitPool
 from predictscale.control.shelf import ModelShelf
 from predictscale.control.store import DecisionStore
 from predictscale.control.tracker import Grid, Tracker
-from predictscale.core.demand import Signal, SignalName
-from predictscale.core.series import MetricWindow
 from predictscale.errors import AskOwner, Problem, SettingsError
 from predictscale.forecasters.registry import resolve
 from predictscale.meters import Meters
@@ -44,19 +39,14 @@ from predictscale.serving.telemetry import DecisionCollector
 from predictscale.serving.tls import TlsFiles, server_credentials
 from predictscale.sources.base import Source
 from predictscale.sources.cached import CachedSource
-from predictscale.sources.credentials import Basic, Bearer, Tls
-from predictscale.sources.files import load_csv, load_parquet
 from predictscale.sources.history import History
-from predictscale.sources.prometheus import PrometheusSource
-from predictscale.sources.replay import ReplaySource, Series
-from predictscale.sources.synthetic import chat_tokens, shop_requests
 
 _log = structlog.get_logger(__name__)
 
+_SPARE_S = 86400.0
+"""How much longer than it can be used history is kept."""
 _FLUSH_TICKS = 4
 """The cache is written every so many ticks; a kill loses no more than that, and it is asked for again."""
-
-Signals = Callable[[WorkloadSettings], Mapping[SignalName, Signal]]
 
 
 class PortTaken(AskOwner):
@@ -83,15 +73,15 @@ class Service:
     ) -> None:
         self.settings = settings
         if source is None and settings.replay is not None:
-            clock = _replay_clock(settings.replay)
-            source = _replay_source(settings.replay, clock)
+            clock = replay_clock(settings.replay)
+            source = replay_source(settings.replay, clock)
             signals = replay_signals(settings.replay.series)
         self.clock = clock or SystemClock()
         self.meters = Meters()
         self.store = DecisionStore()
         self._presets: Presets = load_presets()
         self._signals: Signals = signals or (lambda workload: workload.signals(self._presets))
-        self._sources = _Sources(settings, self.meters, self.clock, source)
+        self._sources = Sources(settings, self.meters, self.clock, source)
         path = settings.cache.path
         self._history = History(path=Path(path) if path is not None else None, meters=self.meters)
         self._shelf = ModelShelf(self._history, step_s=settings.loop.step_s)
@@ -227,7 +217,8 @@ class Service:
 
     async def _keep_house(self) -> None:
         """Write the cache; forget what is older than any history that is used."""
-        await self._history.prune(self.clock.now() - timedelta(seconds=1.1 * self.settings.loop.history_s))
+        used_s = self.settings.loop.history_s + self.settings.fit.every_s + _SPARE_S
+        await self._history.prune(self.clock.now() - timedelta(seconds=used_s))
         await self._history.flush()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
@@ -252,99 +243,6 @@ class Service:
         self._metrics_thread: Thread = thread
 
 
-class _Sources:
-    """The source of each workload: the service's own, or a foreign one that its owner allows."""
-
-    def __init__(self, settings: ServiceSettings, meters: Meters, clock: Clock, given: Source | None) -> None:
-        self._meters = meters
-        self._clock = clock
-        self._foreign: dict[str, Source] = {}
-        if given is None and settings.prometheus is not None:
-            given = self._own(settings.prometheus)
-        if given is None:
-            raise AskOwner(
-                "prometheus: is missing; give its url, or a replay; `predictscale demo` needs neither"
-            )
-        self._given = given
-
-    def of(self, workload: WorkloadSettings) -> Source:
-        """Where the workload's metrics are read. A foreign address gets none of our credentials."""
-        address = workload.prometheus
-        if address is None:
-            return self._given
-        if address not in self._foreign:
-            self._foreign[address] = PrometheusSource(url=address, meters=self._meters, clock=self._clock)
-        return self._foreign[address]
-
-    async def aclose(self) -> None:
-        """Close all of them."""
-        for source in (self._given, *self._foreign.values()):
-            await source.aclose()
-
-    def _own(self, prometheus: PrometheusSettings) -> Source:
-        tls = prometheus.tls
-        auth: Bearer | Basic | None = None
-        if prometheus.bearer_token_file is not None:
-            auth = Bearer(token_file=Path(prometheus.bearer_token_file))
-        elif prometheus.basic is not None:
-            basic = prometheus.basic
-            auth = Basic(username=basic.username, password_file=Path(basic.password_file))
-        return PrometheusSource(
-            url=prometheus.url,
-            meters=self._meters,
-            clock=self._clock,
-            auth=auth,
-            tls=Tls(
-                ca_file=_path(tls.ca_file),
-                cert_file=_path(tls.cert_file),
-                key_file=_path(tls.key_file),
-                insecure=tls.insecure,
-            ),
-            headers=prometheus.headers,
-            timeout_s=prometheus.timeout_s,
-            max_concurrent=prometheus.max_concurrent,
-            retries=prometheus.retries,
-        )
-
-
-def replay_signals(names: Collection[str]) -> Signals:
-    """What to ask a replay of a workload: the series that its queries name, and those of its fleet.
-
-    `NAME_replicas` and `NAME_ready` are the fleet of the workload NAME, where there are such series.
-    """
-
-    def signals(workload: WorkloadSettings) -> Mapping[SignalName, Signal]:
-        name = workload.workload.name
-        asked = {SignalName.DEMAND: workload.query, SignalName.QUEUE: workload.queue_query}
-        fleet = {signal: f"{name}_{signal}" for signal in (SignalName.REPLICAS, SignalName.READY)}
-        asked |= {signal: query for signal, query in fleet.items() if query in names}
-        return {s: Signal(name=s, query=q, unit=workload.unit) for s, q in asked.items() if q is not None}
-
-    return signals
-
-
-def _replay_clock(replay: ReplaySettings) -> ReplayClock:
-    return ReplayClock(start=replay.start or SystemClock().now(), speed=replay.speed)
-
-
-def _replay_source(replay: ReplaySettings, clock: Clock) -> ReplaySource:
-    """The series of the settings.
-
-    Raises:
-        FileUnusable: A file is not what its name promises.
-    """
-    synthetic = {"synthetic:chat": chat_tokens, "synthetic:shop": shop_requests}
-    series: dict[str, Series | MetricWindow] = {}
-    for name, origin in replay.series.items():
-        if origin in synthetic:
-            series[name] = synthetic[origin]()
-        elif origin.endswith(".parquet"):
-            series[name] = load_parquet(Path(origin))
-        else:
-            series[name] = load_csv(Path(origin))
-    return ReplaySource(series, clock=clock)
-
-
 class _Web(uvicorn.Server):
     """uvicorn beside gRPC on one event loop: signals are the service's to catch."""
 
@@ -354,15 +252,13 @@ class _Web(uvicorn.Server):
         yield
 
 
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text is not None else None
-
-
 def _credentials(tls: ServerTls | None) -> grpc.ServerCredentials | None:
     if tls is None:
         return None
     files = TlsFiles(
-        certificate=Path(tls.cert_file), key=Path(tls.key_file), client_ca=_path(tls.client_ca_file)
+        certificate=Path(tls.cert_file),
+        key=Path(tls.key_file),
+        client_ca=Path(tls.client_ca_file) if tls.client_ca_file is not None else None,
     )
     return server_credentials(files)
 
@@ -385,24 +281,3 @@ def forecaster_problems(settings: ServiceSettings) -> list[Problem]:
         except SettingsError as wrong:
             problems += wrong.problems
     return problems
-
-
-def configure_logging(*, level: str, as_json: bool) -> None:
-    """One line an event on standard error, as JSON or for a person."""
-    number = logging.getLevelNamesMapping()[level.upper()]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
