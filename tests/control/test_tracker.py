@@ -170,3 +170,17 @@ async def test_an_unavailable_answer_is_only_given_on_request() -> None:
     await scene.run(tracker, ticks=2)
     scene.source.down = True
     assert not (await scene.run(tracker, ticks=6)).answer.available
+
+
+async def test_how_forecasts_came_out_is_part_of_every_later_decision() -> None:
+    scene = Scene()
+    tracker = scene.tracker(settings_of(lead_time_s=240))
+    first = await scene.run(tracker, ticks=4 * 2)
+    assert [outcome.lead_s for outcome in first.outcomes] == [60]
+    later = await scene.run(tracker, ticks=4 * 60)
+    short, lead = later.outcomes
+    assert (short.lead_s, lead.lead_s) == (60, 240)
+    assert 55 <= lead.scored <= 61
+    assert lead.coverage == tuple(sorted(lead.coverage))
+    assert lead.coverage[-1] >= 0.9
+    assert all(cost > 0 for cost in lead.pinball)

@@ -8,7 +8,7 @@ the same steps over the ticks that have passed, so the answer is the same.
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from predictscale.control.shelf import ModelShelf, ShelvedModel
 from predictscale.control.step import StepMemory, step
 from predictscale.core.demand import Signal, SignalName, WorkloadId
 from predictscale.core.forecast import Forecast
+from predictscale.core.outcome import Outcome, Scoreboard
 from predictscale.core.plan import Decision
 from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.errors import HoldTarget, TryNextForecaster
@@ -32,6 +33,8 @@ _YOUNG_S = 6 * 3600.0
 """A workload with less known history than this is fitted more often, on a grid of `_YOUNG_EVERY_S`."""
 _YOUNG_EVERY_S = 300.0
 _SETTLING_BINS = 3
+_SCORED_S = 86400.0
+"""Coverage is of the last day."""
 _FIRST_FIT_S = 5.0
 """How long the first answer waits for a quick model; the reactive need is published after that."""
 
@@ -92,6 +95,10 @@ class Tracker:
         self._bins: MetricWindow | None = None
         self._model: ShelvedModel | None = None
         self._forecast: tuple[datetime, Forecast | None, tuple[str, ...]] | None = None
+        self._boards = [
+            Scoreboard(lead_s=lead_s, span_s=_SCORED_S, step_s=grid.step_s)
+            for lead_s in sorted({grid.step_s, max(self.policy.lead_time_s, grid.step_s)})
+        ]
         self._memory = StepMemory()
         self._awake = False
         self._refit: asyncio.Task[None] | None = None
@@ -130,7 +137,7 @@ class Tracker:
             notes=(*notes, *forecast_notes),
         )
         self._start_refit(at)
-        return decision
+        return replace(decision, outcomes=self._score(forecast))
 
     async def fitted(self) -> None:
         """Return once the fit under way, if there is one, has ended."""
@@ -199,6 +206,15 @@ class Tracker:
             forecast, notes = None, (f"no forecaster can serve: {unusable}",)
         self._forecast = (end, forecast, (*self._model.notes, *notes))
         return self._forecast[1:]
+
+    def _score(self, forecast: Forecast | None) -> tuple[Outcome, ...]:
+        """How the forecasts whose windows have closed came out; `forecast` joins those that are open."""
+        for board in self._boards:
+            if self._bins is not None:
+                board.close(self._bins)
+            if forecast is not None:
+                board.note(forecast)
+        return tuple(board.outcome for board in self._boards if board.outcome is not None)
 
     def _start_refit(self, at: datetime) -> None:
         """Fit in the background when a boundary of the refit grid has passed."""

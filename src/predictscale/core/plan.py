@@ -8,6 +8,7 @@ from enum import StrEnum
 from predictscale.core.capacity import CapacityModel
 from predictscale.core.demand import Observation, WorkloadId
 from predictscale.core.forecast import Forecast
+from predictscale.core.outcome import Outcome
 
 
 class Landing(StrEnum):
@@ -186,6 +187,7 @@ class Decision:
         reactive: What the same stages give without a forecast; published in shadow mode.
         forecast: The forecast that was used, if any.
         notes: What else a reader should know: a forecaster that failed, a partial answer.
+        outcomes: How forecasts of earlier decisions came out, by horizon.
         valid_until: After this instant the decision may not be served.
     """
 
@@ -198,6 +200,7 @@ class Decision:
     forecast: Forecast | None
     valid_until: datetime
     notes: tuple[str, ...] = field(default=())
+    outcomes: tuple[Outcome, ...] = field(default=())
 
     @property
     def answer(self) -> ReplicaPlan:

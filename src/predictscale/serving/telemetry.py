@@ -40,6 +40,7 @@ class DecisionCollector(Collector):
         yield build
         yield from self._targets(decisions)
         yield from self._demands(decisions)
+        yield from self._outcomes(decisions)
         yield from self._states(decisions)
         yield self._triggers()
 
@@ -77,6 +78,29 @@ class DecisionCollector(Collector):
             for level, value in forecast_at_lead(d):
                 ahead.add_metric([*d.workload, f"{level:g}"], value)
         yield from (now, queue, ahead)
+
+    def _outcomes(self, decisions: list[Decision]) -> Iterator[Metric]:
+        labels = ("lead_seconds", "level")
+        covered = _gauge(
+            "predictscale_forecast_coverage_ratio",
+            "Share of the last day's closed windows whose peak lay at or below the quantile.",
+            *labels,
+        )
+        loss = _gauge(
+            "predictscale_forecast_pinball_loss",
+            "Mean pinball loss of the peak's quantile over the last day, in the workload's unit.",
+            *labels,
+        )
+        scored = _gauge("predictscale_forecast_scored_windows", "Windows behind both.", "lead_seconds")
+        for d in decisions:
+            for outcome in d.outcomes:
+                lead = f"{outcome.lead_s:g}"
+                scored.add_metric([*d.workload, lead], outcome.scored)
+                rows = zip(outcome.levels, outcome.coverage, outcome.pinball, strict=True)
+                for level, share, cost in rows:
+                    covered.add_metric([*d.workload, lead, f"{level:g}"], share)
+                    loss.add_metric([*d.workload, lead, f"{level:g}"], cost)
+        yield from (covered, loss, scored)
 
     def _states(self, decisions: list[Decision]) -> Iterator[Metric]:
         health = _gauge("predictscale_health", "1 for the state the workload's decision is in.", "health")

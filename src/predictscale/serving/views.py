@@ -103,6 +103,16 @@ class DecisionView(WorkloadView):
     valid_until: datetime
 
 
+class OutcomeView(BaseModel):
+    """How the peak forecasts of one horizon came out over the last day."""
+
+    lead_s: float
+    levels: list[float]
+    coverage: list[float] = Field(description="Share of closed windows whose peak lay at or below.")
+    pinball: list[float] = Field(description="Mean pinball loss of each level, in the demand's unit.")
+    scored: int = Field(description="How many windows have closed; with few of them shares say little.")
+
+
 class ForecastView(BaseModel):
     """Quantiles of what is about to arrive."""
 
@@ -116,6 +126,10 @@ class ForecastView(BaseModel):
     levels: list[float]
     starts: list[datetime] = Field(description="Where each step begins, h of them.")
     values: list[list[float]] = Field(description="Demand by level and step, shape (levels, h).")
+    peaks: list[list[float]] | None = Field(
+        description="Highest demand from the origin to each step's end, by level; null if not forecast."
+    )
+    outcomes: list[OutcomeView] = Field(description="How earlier forecasts came out, by horizon.")
     notes: list[str]
 
 
@@ -182,6 +196,17 @@ def forecast_view(decision: Decision, forecast: Forecast, *, now: datetime) -> F
         levels=list(forecast.levels),
         starts=forecast.starts,
         values=forecast.values.tolist(),
+        peaks=forecast.peaks.tolist() if forecast.peaks is not None else None,
+        outcomes=[
+            OutcomeView(
+                lead_s=outcome.lead_s,
+                levels=list(outcome.levels),
+                coverage=list(outcome.coverage),
+                pinball=list(outcome.pinball),
+                scored=outcome.scored,
+            )
+            for outcome in decision.outcomes
+        ],
         notes=list(decision.notes),
     )
 
