@@ -35,6 +35,8 @@ CLEARLY = 0.97
 _LEADS_S = (300.0, 600.0, 1800.0)
 _LEVELS = (0.5, 0.9, 0.95, 0.99)
 _LEAST_JUDGED_S = DAY_S / 4
+_NOTHING = 1e-6
+"""A loss below this is rounding: the series never moves, and there is nothing to be better at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def judge(candidates: Sequence[Forecaster], window: MetricWindow) -> tuple[Stand
         return [weighted_quantile_loss(k, p, _LEVELS) for k, p in zip(known, peaks, strict=True)]
 
     basis = losses(LastValue())
-    if basis is None or not all(np.isfinite(loss) and loss > 0 for loss in basis):
+    if basis is None or not all(np.isfinite(loss) and loss > _NOTHING for loss in basis):
         return ()
     standings = []
     for candidate in candidates:
