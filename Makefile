@@ -24,7 +24,9 @@ check: .venv/.installed-dev
 	  $(BIN)/predictscale check "$$manifest" --service predictscale.example.yaml || exit 1; done
 
 bench: .venv/.installed-dev
-	$(BIN)/python benchmarks/rpc.py --out benchmarks/results/rpc.json
+	$(BIN)/python -m benchmarks.rpc --out benchmarks/results/rpc.json
+	$(BIN)/python -m benchmarks.forecast --quick --out benchmarks/results/local/forecast-quick.json
+	$(BIN)/python -m benchmarks.forecast_cost --quick
 
 proto: .venv/.installed-dev
 	$(BIN)/python scripts/generate-proto

@@ -9,12 +9,9 @@ reported too. Refuses to compare with numbers of another run.
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +23,7 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+from benchmarks.common import write_report
 
 from predictscale._proto import externalscaler_pb2 as pb
 from predictscale._proto.externalscaler_pb2_grpc import (
@@ -234,35 +232,6 @@ async def compare(plan: Plan, *, workloads: int, in_flight: int) -> dict[str, ob
     return {"workloads": workloads, "in_flight": in_flight, **numbers, "ratio": ratio}
 
 
-def machine() -> dict[str, object]:
-    """What the numbers belong to."""
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-        model = next(
-            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model
-        )
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "grpcio": grpc.__version__,
-    }
-
-
-def commit() -> str:
-    """The commit that was measured, `+dirty` if the checkout differs from it."""
-
-    def git(*words: str) -> str:
-        here = Path(__file__).parent
-        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    return (git("rev-parse", "HEAD") or "unknown") + ("+dirty" if git("status", "--porcelain") else "")
-
-
 def table(results: Sequence[dict[str, object]]) -> str:
     """The results for people."""
     columns = ("p50_ms", "p99_ms", "calls_per_s", "server_cpu_us_per_call")
@@ -297,15 +266,9 @@ def main(words: Sequence[str]) -> None:
     results = asyncio.run(run(plan))
     print(table(results))
     if options.out is not None:
-        report = {
-            "benchmark": "rpc",
-            "commit": commit(),
-            "machine": machine(),
-            "settings": asdict(plan),
-            "results": results,
-        }
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_report(
+            options.out, benchmark="rpc", packages=["grpcio"], settings=asdict(plan), results=results
+        )
 
 
 if __name__ == "__main__":

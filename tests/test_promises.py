@@ -200,7 +200,7 @@ def test_8_it_lands(least: int, most: int, demand: float, landing: Landing, expe
             assert plan.target <= lands <= plan.target + 0.1 * replicas + 1
 
 
-@pytest.mark.parametrize("name", ["last-value", "seasonal-naive-day", "seasonal-naive-week"])
+@pytest.mark.parametrize("name", ["last-value", "seasonal-naive-day", "seasonal-naive-week", "native"])
 def test_9_quantiles_are_honest(name: str) -> None:
     """Of two days that no fit has seen, the stated share lies below each upper quantile, within 5 points."""
     demand = SyntheticDemand(

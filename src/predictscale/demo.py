@@ -80,7 +80,7 @@ ENDPOINTS = (
         per_replica=80,
         lead_time_s=90,
         max_replicas=40,
-        forecasters=("holt-winters", "seasonal-naive-week", "seasonal-naive-day", "last-value"),
+        forecasters=("auto", "native", "last-value"),
     ),
 )
 
@@ -150,7 +150,9 @@ async def run_demo(
     tell(f"synthetic demand, seeded; {speed:g} times faster than life, from {START:%A %H:%M} UTC")
     for line in service.addresses():
         tell(line)
-    tell(f"try: {sys.argv[0]} plan {NAMESPACE}/{ENDPOINTS[0].name} --url http://127.0.0.1:{service.http_port}")
+    tell(
+        f"try: {sys.argv[0]} plan {NAMESPACE}/{ENDPOINTS[0].name} --url http://127.0.0.1:{service.http_port}"
+    )
     async with grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc.port}") as channel:
         stand_ins = [_stand_in(world, channel, clock, tell) for world in worlds]
         loops = [_live(worlds, clock), _show(worlds, service, tell), *(keda.run() for keda in stand_ins)]

@@ -53,6 +53,11 @@ def _check(forecast: Forecast, recent: MetricWindow, steps: int) -> None:
     assert (np.diff(forecast.values, axis=0) >= 0).all()
 
 
+def _speakers(name: str) -> set[str]:
+    """Whose name a forecast may bear: a tournament's bears its champion's."""
+    return set(ALL) - {name} if name == "auto" else {name}
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_too_little_history_is_refused_with_both_numbers(name: str) -> None:
     forecaster = FORECASTERS[name]
@@ -62,7 +67,7 @@ def test_too_little_history_is_refused_with_both_numbers(name: str) -> None:
         forecaster.fit(short)
     assert refused.value.need_s == need_s
     assert refused.value.have_s == short.known_s
-    assert forecaster.fit(shop(days=9).last(need_s)).model == name
+    assert forecaster.fit(shop(days=9).last(need_s)).model in _speakers(name)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -83,7 +88,7 @@ def test_a_forecast_starts_where_the_recent_window_ends_and_its_quantiles_ascend
     forecast = _fitted(name).predict(recent, steps=steps)
     _check(forecast, recent, steps)
     assert forecast.levels == LEVELS
-    assert forecast.model == name
+    assert forecast.model in _speakers(name)
 
 
 @pytest.mark.parametrize("levels", [(0.5,), (0.001, 0.3, 0.9999), (0.9, 0.95)])
@@ -110,7 +115,7 @@ def test_a_fit_survives_pickle_and_codec_to_the_last_bit(name: str) -> None:
     fitted, recent = _fitted(name), _recent(_DAYS + 0.1)
     said = fitted.predict(recent, steps=24).values
     for copy in (pickle.loads(pickle.dumps(fitted)), decode(encode(fitted))):  # noqa: S301 - our own bytes
-        assert copy.model == name
+        assert copy.model in _speakers(name)
         np.testing.assert_array_equal(copy.predict(recent, steps=24).values, said)
 
 
@@ -177,7 +182,8 @@ def test_a_fit_serves_later_windows_until_its_reach_ends(name: str) -> None:
         recent = _recent(_DAYS + hours / 24)
         _check(fitted.predict(recent, steps=12), recent, 12)
     much_later = shop(days=_DAYS + 9).last(HOUR_S)
-    if name == "last-value":
+    if name in {"last-value", "native", "auto"}:
+        # None draws a curve ahead of its window, or has one behind it: there is always a present level.
         _check(fitted.predict(much_later, steps=12), much_later, 12)
     else:
         with pytest.raises(ForecastTooShort) as short:

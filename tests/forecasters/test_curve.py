@@ -115,3 +115,36 @@ def test_what_is_kept_of_a_fit_is_small() -> None:
     assert fitted.curve is not None
     assert fitted.curve.values.size * 8 < 20_000
     assert fitted.curve.start_s <= month.stamps_s[-1] - HOUR_S
+
+
+@pytest.mark.parametrize("model", [LastValue(), SeasonalNaiveDay()])
+def test_the_peak_of_half_an_hour_is_covered_as_often_as_was_said(
+    model: LastValue | SeasonalNaiveDay,
+) -> None:
+    """The highest of six noisy values lies above any one of them; the quantile of one is not enough."""
+    series = shop(days=8, seed=12)
+    met = []
+    for cut in range(6 * 288, 8 * 288 - 6, 12):
+        past = window(series.values[:cut])
+        forecast = model.fit(past).predict(past, steps=6, levels=(0.5, 0.9))
+        assert forecast.peaks is not None
+        met.append(series.values[cut : cut + 6].max() <= forecast.peaks[:, -1])
+    half, nine_tenths = np.mean(met, axis=0)
+    assert 0.3 <= half <= 0.7
+    assert 0.8 <= nine_tenths <= 0.99
+
+
+def test_the_peak_of_one_step_is_its_value() -> None:
+    series = shop(days=3)
+    forecast = LastValue().fit(series).predict(series, steps=4)
+    assert forecast.peaks is not None
+    np.testing.assert_allclose(forecast.peaks[:, 0], forecast.values[:, 0], rtol=1e-9)
+
+
+def test_a_ramp_that_the_curve_knows_is_in_the_peak() -> None:
+    days = office_hours(days=3.5)
+    past = days.between(at(0), at(2) + timedelta(hours=8.5))
+    forecast = SeasonalNaiveDay().fit(past).predict(past, steps=12)
+    assert forecast.peaks is not None
+    came = days.between(past.end, past.end + timedelta(hours=1)).values.max()
+    assert forecast.peaks[forecast.levels.index(0.5), -1] == pytest.approx(came, rel=0.1)

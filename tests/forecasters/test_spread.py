@@ -101,6 +101,6 @@ def test_a_deviation_that_never_was_keeps_nothing_and_divides_by_nothing() -> No
 def test_arrays_that_do_not_fit_together_are_refused() -> None:
     good = _measure(_walk())
     with pytest.raises(ValueError, match="shapes"):
-        Spread(good.leads[1:], good.kept, good.errors, 1.0)
+        Spread(good.leads[1:], good.kept, good.errors, good.peaks, 1.0)
     with pytest.raises(ValueError, match="finite"):
-        Spread(good.leads, good.kept * np.nan, good.errors, 1.0)
+        Spread(good.leads, good.kept * np.nan, good.errors, good.peaks, 1.0)

@@ -14,6 +14,8 @@ def configure_logging(*, level: str, as_json: bool) -> None:
         if as_json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+    # Fit workers are killed when the service ends; asyncio warns of each that somebody else reaped first.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -4,7 +4,8 @@ import typer
 
 from predictscale import __version__
 from predictscale.cli.local import check, render
-from predictscale.cli.remote import forecast, plan
+from predictscale.cli.offline import evaluate, forecast
+from predictscale.cli.remote import plan
 from predictscale.cli.service import demo, serve
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app.command()(serve)
 app.command()(demo)
 app.command()(plan)
 app.command()(forecast)
+app.command()(evaluate)
 app.command()(check)
 app.command()(render)
 

@@ -12,11 +12,11 @@ Workload = Annotated[str, typer.Argument(help="NAMESPACE/NAME of the workload.")
 Url = Annotated[
     str, typer.Option(help="The service's REST address.", envvar="PREDICTSCALE_URL", show_default=True)
 ]
-_URL = "http://127.0.0.1:8080"
+DEFAULT_URL = "http://127.0.0.1:8080"
 _SHOWN = (0.5, 0.9, 0.95, 0.99)
 
 
-def plan(workload: Workload, url: Url = _URL) -> None:
+def plan(workload: Workload, url: Url = DEFAULT_URL) -> None:
     """Why this many: the steps of a workload's newest decision."""
     from rich.console import Console  # noqa: PLC0415 - only this command draws
 
@@ -56,7 +56,7 @@ def _staircase(title: str, steps: list[dict[str, Any]]) -> "Table":
     return table
 
 
-def forecast(workload: Workload, url: Url = _URL) -> None:
+def forecast(workload: Workload, url: Url = DEFAULT_URL) -> None:
     """What is about to arrive: the quantiles of a workload's newest forecast."""
     from rich.console import Console  # noqa: PLC0415 - only this command draws
     from rich.table import Table  # noqa: PLC0415 - the same

@@ -33,7 +33,7 @@ from predictscale.core.plan import Landing, Mode, OnStale, Policy
 LOWEST_LEVEL, HIGHEST_LEVEL = 0.5, 0.995
 """The quantile levels that may be covered; forecasts carry none beyond."""
 
-DEFAULT_FORECASTERS = ("holt-winters", "seasonal-naive-week", "seasonal-naive-day", "last-value")
+DEFAULT_FORECASTERS = ("auto", "native", "seasonal-naive-day", "last-value")
 """The chain of a workload whose owner chose none."""
 
 _DRAIN_S = 60.0

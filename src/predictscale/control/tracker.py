@@ -241,7 +241,8 @@ class Tracker:
             return
         if quick and self._model is not None:
             return
-        notes = tuple(f"{name} not used: {why}" for name, why in result.skipped) if not quick else ()
+        skipped = tuple(f"{name} not used: {why}" for name, why in result.skipped)
+        notes = () if quick else (*skipped, *result.fitted.because)
         self._model = ShelvedModel(fitted=result.fitted, boundary=boundary, quick=quick, notes=notes)
         self._forecast = None
         if not quick:

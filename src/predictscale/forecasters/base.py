@@ -7,7 +7,7 @@ refit, in a worker, and never in the process that answers KEDA.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from predictscale.core.forecast import Forecast
 from predictscale.core.series import MetricWindow
@@ -21,7 +21,7 @@ class Fitted(Protocol):
 
     @property
     def model(self) -> str:
-        """The forecaster's name."""
+        """Who speaks: the forecaster's name, or that of the one it chose."""
         ...
 
     def predict(self, recent: MetricWindow, *, steps: int, levels: Sequence[float] = LEVELS) -> Forecast:
@@ -41,6 +41,16 @@ class Fitted(Protocol):
             ForecastTooShort: The fit does not reach that far beyond its own window.
             ForecastNotCredible: The result is not a number, or beyond all that was seen.
         """
+        ...
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """A fit that can say why it serves."""
+
+    @property
+    def because(self) -> str:
+        """The reason, in words."""
         ...
 
 

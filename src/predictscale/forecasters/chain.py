@@ -20,7 +20,7 @@ from predictscale.errors import (
     ForecastNotCredible,
     TryNextForecaster,
 )
-from predictscale.forecasters.base import LEVELS, Fitted, Forecaster
+from predictscale.forecasters.base import LEVELS, Explained, Fitted, Forecaster
 from predictscale.forecasters.robust import highest
 
 CREDIBLE = 5.0
@@ -80,6 +80,11 @@ class FittedChain:
         """The champion's name; a forecast carries the name of the one who made it."""
         return self.members[0].model
 
+    @property
+    def because(self) -> tuple[str, ...]:
+        """Why members serve, of those that can say so."""
+        return tuple(member.because for member in self.members if isinstance(member, Explained))
+
     def predict(self, recent: MetricWindow, *, steps: int, levels: Sequence[float] = LEVELS) -> Forecast:
         """The first credible forecast. See `Fitted.predict`.
 
@@ -130,7 +135,7 @@ def require_credible(forecast: Forecast, *, high: float) -> None:
     Raises:
         ForecastNotCredible: A quantile path goes beyond that.
     """
-    top = float(np.max(forecast.values))
+    top = float(max(np.max(table) for table in (forecast.values, forecast.peaks) if table is not None))
     if top > CREDIBLE * high * (1 + 1e-9):
         raise ForecastNotCredible(
             f"{forecast.model} forecasts up to {top:g}; the highest confirmed demand is {high:g}, "

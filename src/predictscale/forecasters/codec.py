@@ -19,13 +19,30 @@ from predictscale.errors import RebuildCache
 from predictscale.forecasters.base import Fitted
 from predictscale.forecasters.chain import FittedChain
 from predictscale.forecasters.curve import Curve, CurveFitted
+from predictscale.forecasters.native import NativeFitted
+from predictscale.forecasters.native.domain import Domain
+from predictscale.forecasters.native.learn import Learned
 from predictscale.forecasters.spread import Spread
+from predictscale.forecasters.tournament import Crowned, Standing
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised whenever a registered class changes what it holds."""
 
 _HEADER = "header"
-_CLASSES: dict[str, type[Any]] = {cls.__name__: cls for cls in (FittedChain, CurveFitted, Curve, Spread)}
+_CLASSES: dict[str, type[Any]] = {
+    cls.__name__: cls
+    for cls in (
+        FittedChain,
+        CurveFitted,
+        Curve,
+        Spread,
+        NativeFitted,
+        Learned,
+        Domain,
+        Crowned,
+        Standing,
+    )
+}
 
 # What numpy, zipfile, json and the classes' own checks raise on bytes that are not ours.
 _DAMAGE = (
@@ -70,7 +87,7 @@ def decode(data: bytes) -> Fitted:
         raise
     except _DAMAGE as error:
         raise RebuildCache(f"not a fitted model: {type(error).__name__}: {error}") from error
-    if not isinstance(fitted, FittedChain | CurveFitted):
+    if not isinstance(fitted, FittedChain | CurveFitted | NativeFitted | Crowned):
         raise RebuildCache(f"a {type(fitted).__name__} is no fitted model")
     return fitted
 

@@ -116,16 +116,20 @@ class CurveFitted:
         deviation, age = self._present(recent)
         ahead = np.arange(steps, dtype=np.float64)
         leads = ahead + 1.0 + age
-        path: Floats = deviation * self.spread.share_kept(leads)
+        left: Floats = deviation * self.spread.share_kept(leads)
+        curve = np.zeros(steps)
         if self.curve is not None:
-            path = path + self.curve.at(origin_s + (ahead + 0.5) * self.step_s)
-        paths: Floats = path + self.spread.quantiles(leads, levels)
+            curve = self.curve.at(origin_s + (ahead + 0.5) * self.step_s)
+        paths: Floats = curve + left + self.spread.quantiles(leads, levels)
+        tops: Floats = np.maximum.accumulate(curve) + left + self.spread.peak_quantiles(leads, levels)
+        values, peaks = (np.square(np.maximum(table, 0.0)) for table in (paths, np.maximum(tops, paths)))
         return Forecast(
             origin=recent.end,
             step_s=self.step_s,
             levels=tuple(levels),
-            values=np.square(np.maximum(paths, 0.0)),
+            values=values,
             model=self.model,
+            peaks=np.maximum.accumulate(peaks, axis=1),
         )
 
     def _check_span(self, origin_s: float, steps: int) -> None:
@@ -168,12 +172,14 @@ def fit_curve(model: str, window: MetricWindow, curve: Curve | None, *, kept: fl
     """
     high = highest(window.values)
     values = roots(window.values, high=high)
-    deviation = values if curve is None else values - curve.at(window.stamps_s + window.step_s / 2)
+    expected = None if curve is None else curve.at(window.stamps_s + window.step_s / 2)
+    deviation = values if expected is None else values - expected
     places = np.flatnonzero(~np.isnan(deviation))
     span = int(places[-1] - places[0]) if places.size else 0
     spread = Spread.measure(
         deviation,
         trailing_mean(deviation, _present_bins(window.step_s)),
+        curve=expected,
         longest=min(round(_LONGEST_LEAD_S / window.step_s), span // 3),
         kept=kept,
         widest=float(np.nanmax(values) - np.nanmin(values)) if places.size else 0.0,

@@ -117,7 +117,8 @@ def rolling(
     A fit is at least `refit_s` old before another is made, unless it does not reach an
     origin's longest lead. It learns from the `history_s` before the origin at which it is
     made, and the same span before an origin is what a prediction starts from. A fit
-    that fails leaves the older one in place, as in the service.
+    that fails leaves the older one in place, as in the service; without one, a model
+    that only lacked history is fitted at the next origin.
 
     Args:
         forecaster: Who is asked.
@@ -301,7 +302,7 @@ class _Walk:
         self, seen: MetricWindow, *, steps: int, levels: Sequence[float]
     ) -> tuple[Forecast | None, str]:
         """Fit if it is time, then predict: a forecast, or None and why there is none."""
-        if self._tried is None or seen.end - self._tried >= self._refit:
+        if self._due(seen.end):
             self._fit(seen)
         try:
             try:
@@ -313,6 +314,12 @@ class _Walk:
             return self._predict(seen, steps, levels), ""
         except TryNextForecaster as error:
             return None, str(error)
+
+    def _due(self, now: datetime) -> bool:
+        """Whether to fit; who only lacked history is asked again at once, which costs nothing."""
+        if self._tried is None or now - self._tried >= self._refit:
+            return True
+        return self.fitted is None and isinstance(self._refused, NotEnoughHistory)
 
     def _fit(self, seen: MetricWindow) -> None:
         self._tried = seen.end

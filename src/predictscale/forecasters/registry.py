@@ -8,22 +8,26 @@ from predictscale.errors import Problem, SettingsError
 from predictscale.forecasters.base import Forecaster
 from predictscale.forecasters.fourier import SarimaxFourier
 from predictscale.forecasters.naive import LastValue, SeasonalNaiveDay, SeasonalNaiveWeek
+from predictscale.forecasters.native import Native
 from predictscale.forecasters.prophet import ProphetCorrected
 from predictscale.forecasters.smoothing import HoltWinters
+from predictscale.forecasters.tournament import Tournament
 
 _ALL: tuple[Forecaster, ...] = (
+    Native(),
     LastValue(),
     SeasonalNaiveDay(),
     SeasonalNaiveWeek(),
     HoltWinters(),
     SarimaxFourier(),
     ProphetCorrected(),
+    Tournament((Native(), HoltWinters(), SeasonalNaiveWeek(), SeasonalNaiveDay(), LastValue())),
 )
 
 FORECASTERS: Mapping[str, Forecaster] = MappingProxyType({f.name: f for f in _ALL})
 """Every forecaster by name."""
 
-DEFAULT_CHAIN = (HoltWinters.name, SeasonalNaiveWeek.name, SeasonalNaiveDay.name, LastValue.name)
+DEFAULT_CHAIN = (Tournament.name, Native.name, SeasonalNaiveDay.name, LastValue.name)
 """The chain of a workload whose owner chose none."""
 
 

@@ -23,6 +23,9 @@ from predictscale.forecasters.naive import LastValue
 from predictscale.forecasters.robust import DAY_S
 from predictscale.forecasters.scoring import geometric_mean, weighted_quantile_loss
 
+AUTO = "auto"
+"""The name by which the tournament is chosen."""
+
 JUDGED_S = 3 * DAY_S
 """The last days are what candidates are judged by [s], at most a third of the history."""
 
@@ -46,14 +49,14 @@ class Standing:
     Args:
         name: Whose.
         loss: Weighted quantile loss of the peak relative to the last value's, geometric mean over
-            leads; infinite if the candidate could not answer.
+            leads; None if the candidate could not answer.
     """
 
     name: str
-    loss: float
+    loss: float | None
 
     def __str__(self) -> str:
-        return f"{self.name} {self.loss:.3f}" if np.isfinite(self.loss) else f"{self.name} cannot answer"
+        return f"{self.name} cannot answer" if self.loss is None else f"{self.name} {self.loss:.3f}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +102,7 @@ class Tournament:
         candidates: The first one is at home; each is fitted twice, once to be judged and once to serve.
     """
 
-    name: ClassVar[str] = "auto"
+    name: ClassVar[str] = AUTO
     slow: ClassVar[bool] = True
 
     def __init__(self, candidates: Sequence[Forecaster]) -> None:
@@ -168,6 +171,10 @@ def judge(candidates: Sequence[Forecaster], window: MetricWindow) -> tuple[Stand
     for candidate in candidates:
         reached = losses(candidate)
         ratios = [mine / theirs for mine, theirs in zip(reached, basis, strict=True)] if reached else []
-        standings.append(Standing(candidate.name, geometric_mean(ratios) if ratios else float("inf")))
-    at_home = standings[0]
-    return tuple(sorted(standings, key=lambda s: s.loss * (CLEARLY if s is at_home else 1.0)))
+        standings.append(Standing(candidate.name, geometric_mean(ratios) if ratios else None))
+
+    def rank(standing: Standing) -> float:
+        loss = float("inf") if standing.loss is None else standing.loss
+        return loss * CLEARLY if standing is standings[0] else loss
+
+    return tuple(sorted(standings, key=rank))

@@ -1,0 +1,83 @@
+"""The parts of the engine: levels and peaks read from a panel, walks, weights, and the spacing."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from predictscale.core.series import Floats
+from predictscale.forecasters.native import mixture
+from predictscale.forecasters.native.domain import Domain
+from predictscale.forecasters.native.panel import Panel
+from predictscale.forecasters.native.walk import Blocks, walk
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 99))
+def test_a_panel_reads_the_same_as_slices_do(bins: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logs = np.where(rng.random(bins) < 0.1, np.nan, rng.normal(size=bins))
+    panel = Panel(logs, start_s=0.0, step_s=60.0)
+    origins = np.arange(bins + 1, dtype=np.int64)
+    means, peaks = panel.before(origins, width), panel.peak(origins, width)
+    for i in origins:
+        past, ahead = logs[max(0, i - width) : i], logs[i : i + width]
+        expected = np.nanmean(past) if (~np.isnan(past)).any() else np.nan
+        assert means[i] == pytest.approx(expected, nan_ok=True)
+        whole = ahead.size == width and (~np.isnan(ahead)).sum() >= 0.7 * width
+        assert peaks[i] == pytest.approx(np.nanmax(ahead) if whole else np.nan, nan_ok=True)
+
+
+@given(st.floats(1e-9, 1e12), st.floats(0.0, 1.0))
+def test_the_domain_goes_there_and_back(mean: float, share: float) -> None:
+    domain = Domain.of(np.full(10, mean))
+    there = domain.to(np.array([share * mean]))
+    np.testing.assert_allclose(domain.back(there), share * mean, rtol=1e-9, atol=1e-12 * mean)
+
+
+def _walked(targets: Floats, lead: int) -> Floats:
+    origins = np.arange(targets.size, dtype=np.int64)
+    features = np.stack((np.ones(targets.size), np.sin(origins / 5.0)), axis=1)
+    blocks = Blocks(np.linspace(0, targets.size, 6).astype(np.int64), 0.9)
+    return walk(features, targets[:, None], origins, lead, blocks, penalty=1.0, seed=False).said[:, 0]
+
+
+@given(st.integers(1, 50), st.integers(0, 249), st.integers(0, 9))
+def test_a_walk_never_learns_from_a_window_that_is_still_open(lead: int, changed: int, seed: int) -> None:
+    """A target that closes `lead` after its origin cannot change what is said before it closed."""
+    targets = np.random.default_rng(seed).normal(size=250)
+    other = targets.copy()
+    other[changed] += 100.0
+    before = slice(0, min(changed + lead, 250))
+    np.testing.assert_array_equal(_walked(targets, lead)[before], _walked(other, lead)[before])
+
+
+def test_a_walk_learns_what_there_is_to_learn() -> None:
+    truth = 3.0 + 2.0 * np.sin(np.arange(1000) / 5.0)
+    np.testing.assert_allclose(_walked(truth, 1)[-200:], truth[-200:], atol=0.05)
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=16))
+def test_the_smaller_the_loss_the_larger_the_weight(losses: list[float]) -> None:
+    share = mixture.weights(np.array(losses))
+    assert share.sum() == pytest.approx(1.0)
+    assert (np.diff(share[np.argsort(losses)]) <= 1e-12).all()
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_spacing_finds_the_factor_that_makes_a_level_honest(level: int) -> None:
+    """What comes is spread twice as wide as was said: the factor ends near two."""
+    rng = np.random.default_rng(4)
+    honest = {0: 1.2816, 1: 1.6449, 2: 2.3263}[level]
+    ratios = np.full((20_000, 1, 3), np.nan)
+    ratios[:, 0, level] = 2.0 * rng.normal(size=20_000) / honest
+    factor = np.exp(mixture.follow(np.zeros((1, 3)), ratios))[0]
+    assert factor[level] == pytest.approx(2.0, rel=0.35)
+    assert (np.delete(factor, level) == 1.0).all()
+
+
+@given(st.floats(-1.3, 1.3), st.floats(-1.3, 1.3), st.floats(-1.3, 1.3))
+def test_widened_quantiles_do_not_cross_and_leave_the_median(a: float, b: float, c: float) -> None:
+    table = np.sort(np.random.default_rng(1).normal(size=(4, len(mixture.TABLE))), axis=1)
+    wide = mixture.widen(table, np.tile((a, b, c), (4, 1)))
+    assert (np.diff(wide, axis=1) >= 0).all()
+    np.testing.assert_array_equal(wide[:, : mixture.MIDDLE + 1], table[:, : mixture.MIDDLE + 1])
