@@ -104,7 +104,7 @@ def evaluate(
     else:
         console = Console()
         for report in reports:
-            console.print(told.judgement_table(report))
+            console.print(*told.judgement_tables(report))
 
 
 def _forecast_trace(

@@ -5,7 +5,7 @@ What is not known stays empty or null. Refuses to round what a program will read
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -68,27 +68,24 @@ def judgement(name: str, window: MetricWindow, said: Sequence[RollingForecasts])
     }
 
 
-def judgement_table(report: dict[str, Any]) -> Table:
-    """A judgement for people."""
-    table = Table(
+def judgement_tables(report: dict[str, Any]) -> tuple[Table, Table]:
+    """A judgement for people: losses, then honesty and cost; each fits a narrow terminal."""
+    scores = report["models"][0]["scores"]
+    losses = Table(
         title=f"{report['trace']}: {report['origins']} origins from {report['first_origin']} "
         f"to {report['last_origin']}. WQL by target and lead; the lowest is the best.",
         title_justify="left",
     )
-    scores = report["models"][0]["scores"]
+    _head(losses, (f"{one['target']}\n{one['lead_s']:g} s" for one in scores))
     high = [place for place, level in enumerate(scores[0]["levels"]) if level >= 0.9]
-    table.add_column("model", no_wrap=True)
-    for heading in (
-        *(f"{one['target']} {one['lead_s']:g} s" for one in scores),
-        *(f"peaks within {scores[0]['levels'][place]:g}" for place in high),
-        *("MASE", "fit s", "predict ms", "KB", "failed"),
-    ):
-        table.add_column(heading, justify="right")
+    rest = Table(title="Peaks within each level, error, and cost.", title_justify="left")
+    within = (f"{scores[0]['levels'][place]:g}" for place in high)
+    _head(rest, (*within, "MASE", "fit\ns", "predict\nms", "KB", "failed"))
     for row in report["models"]:
+        losses.add_row(row["model"], *(_shown(one["wql"]) for one in row["scores"]))
         peaks = [one for one in row["scores"] if one["target"] == "peak"]
-        table.add_row(
+        rest.add_row(
             row["model"],
-            *(_shown(one["wql"]) for one in row["scores"]),
             *(_shown(mean([one["coverage"][place] for one in peaks])) for place in high),
             _shown(mean([one["mase"] for one in row["scores"]])),
             _shown(row["fit_s"]),
@@ -96,7 +93,13 @@ def judgement_table(report: dict[str, Any]) -> Table:
             _shown(row["memory_bytes"], times=1e-3),
             str(row["failures"]),
         )
-    return table
+    return losses, rest
+
+
+def _head(table: Table, headings: Iterable[str]) -> None:
+    table.add_column("model", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
 
 
 def instant(at: datetime) -> str:
