@@ -101,6 +101,7 @@ class Scene:
             fits=self.fits,
             shelf=ModelShelf(cache, step_s=GRID.step_s),
             grid=GRID,
+            turn=asyncio.Lock(),
         )
 
     async def run(self, tracker: Tracker, *, ticks: int) -> Decision:

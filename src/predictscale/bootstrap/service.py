@@ -88,6 +88,7 @@ class Service:
         self._fits = FitPool(
             meters=self.meters, workers=settings.fit.workers, deadline_s=settings.fit.deadline_s
         )
+        self._turn = asyncio.Lock()
         self._ticks = 0
         self.loop = Loop(
             follow=self._follow,
@@ -192,6 +193,7 @@ class Service:
             ),
             fits=self._fits,
             shelf=self._shelf,
+            turn=self._turn,
             grid=Grid(
                 tick_s=settings.loop.tick_s,
                 step_s=settings.loop.step_s,

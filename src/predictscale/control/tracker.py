@@ -67,7 +67,18 @@ class Fits(Protocol):
 
 
 class Tracker:
-    """Follows one workload."""
+    """Follows one workload.
+
+    Args:
+        settings: What its owner wants.
+        signals: What to ask the source for; demand is among them.
+        source: Read at each tick.
+        archive: The same history through the cache, read once a minute.
+        fits: Who fits models.
+        shelf: Where they are kept across restarts.
+        grid: The rhythm.
+        turn: Held while a workload computes; one for the whole service.
+    """
 
     def __init__(
         self,
@@ -79,6 +90,7 @@ class Tracker:
         fits: Fits,
         shelf: ModelShelf,
         grid: Grid,
+        turn: asyncio.Lock,
     ) -> None:
         self.settings = settings
         self.policy = settings.policy()
@@ -87,6 +99,7 @@ class Tracker:
         self._fits = fits
         self._shelf = shelf
         self._grid = grid
+        self._turn = turn
         replay_s = self.policy.hold_s + max(self.policy.fresh_s, grid.tick_s)
         self._replay_s = replay_s
         self._watch = Watch(
@@ -125,6 +138,16 @@ class Tracker:
         notes += await self._extend(at)
         if not self._awake and self._bins is not None:
             await self._wake(at)
+        async with self._turn:
+            # One workload computes at a time, and calls are answered in between: a forecast
+            # takes milliseconds, and all of them are due in the same second.
+            await asyncio.sleep(0)
+            decision = self._decide(at, notes)
+        self._start_refit(at)
+        return decision
+
+    def _decide(self, at: datetime, notes: tuple[str, ...]) -> Decision:
+        """Forecast and step, from what has been read."""
         forecast, forecast_notes = self._predict(at)
         seen = observation(self._watch.live, at=at, fresh_s=self.policy.fresh_s, partial=self._watch.partial)
         decision, self._memory = step(
@@ -136,7 +159,6 @@ class Tracker:
             unit=self._demand.unit,
             notes=(*notes, *forecast_notes),
         )
-        self._start_refit(at)
         return replace(decision, outcomes=self._score(forecast))
 
     async def fitted(self) -> None:
@@ -176,16 +198,18 @@ class Tracker:
         if self._model is None:
             self._refit = asyncio.create_task(self._fit(at, quick=True))
             await asyncio.wait({self._refit}, timeout=_FIRST_FIT_S)
-        self._memory = self._relive(at)
+        self._memory = await self._relive(at)
         self._awake = True
 
-    def _relive(self, at: datetime) -> StepMemory:
+    async def _relive(self, at: datetime) -> StepMemory:
         """The memory that the ticks before `at` leave behind, by the same step on the same data."""
         grid, memory = self._grid, StepMemory()
         past = floor_to_grid(at - timedelta(seconds=self._replay_s), grid.tick_s)
         while past < at:
             seen = observation(self._watch.live, at=past, fresh_s=self.policy.fresh_s)
-            forecast, _ = self._predict(past)
+            async with self._turn:
+                await asyncio.sleep(0)
+                forecast, _ = self._predict(past)
             _, memory = step(self.workload, seen, forecast, self.policy, memory, unit=self._demand.unit)
             past += timedelta(seconds=grid.tick_s)
         return memory
