@@ -32,7 +32,7 @@ JUDGED_S = 3 * DAY_S
 ORIGINS = 72
 """Asked for at so many instants of them."""
 
-CLEARLY = 0.97
+CLEARLY = 0.9
 """A challenger replaces the first candidate only with less than this share of its loss."""
 
 _LEADS_S = (300.0, 600.0, 1800.0)
