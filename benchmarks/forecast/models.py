@@ -19,7 +19,7 @@ from predictscale.forecasters import prophet
 from predictscale.forecasters.base import LEVELS, Forecaster
 from predictscale.forecasters.curve import CurveFitted, fit_curve
 from predictscale.forecasters.evaluate import reaching
-from predictscale.forecasters.library import thinned
+from predictscale.forecasters.library import outlook
 from predictscale.forecasters.registry import FORECASTERS
 from predictscale.forecasters.robust import DAY_S, require
 
@@ -123,9 +123,7 @@ class ProphetRaw:
     def fit(self, window: MetricWindow) -> CurveFitted:
         """The curve that the corrected one uses, none of the present deviation kept."""
         require(window, self.needs_s(window.step_s))
-        thin = thinned(window, near_s=900.0, longest_s=28 * DAY_S)
-        stamps_s = np.concatenate((thin.stamps_s, thin.ahead_s(self.reach_s)))
-        weekly = window.known_s >= 0.95 * 14 * DAY_S
+        thin, stamps_s, weekly = outlook(window, near_s=900.0, longest_s=28 * DAY_S, reach_s=self.reach_s)
         drawn = prophet._draw(thin, stamps_s, weekly=weekly)  # noqa: SLF001 - the same curve, on purpose
         return fit_curve(self.name, window, thin.curve(drawn), kept=0.0)
 

@@ -26,7 +26,7 @@ INTO_RAMP_S = 720.0
 PER_REPLICA = 1.0
 LEAD_S = 120.0
 SIGNAL_LAG_S = 20.0
-"""A rate over 30 s tells the middle of them, and a scrape is up to 5 s old."""
+"""A rate over 30 s tells the middle of them; a scrape and a poll add a little."""
 STALE_AFTER_S = 30.0
 FLOOR = 30
 STEP_S = 15.0

@@ -77,7 +77,7 @@ class Loop:
             ending.add_done_callback(self._ending.discard)
 
     def tracker(self, workload: WorkloadId) -> Tracker | None:
-        """The tracker of a workload, for readers of its history and model."""
+        """The tracker of a workload, or None if it is not followed."""
         return self._trackers.get(workload)
 
     @property

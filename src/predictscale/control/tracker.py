@@ -122,16 +122,6 @@ class Tracker:
         """Whose path this is."""
         return self.settings.workload
 
-    @property
-    def model(self) -> ShelvedModel | None:
-        """The model that serves now."""
-        return self._model
-
-    @property
-    def history(self) -> MetricWindow | None:
-        """The bins that forecasters learn from."""
-        return self._bins
-
     async def tick(self, at: datetime) -> Decision:
         """Decide for the grid instant `at`, with what can be known by then."""
         notes = await self._watch.look(at)

@@ -50,6 +50,7 @@ class Scoreboard:
         self._open: deque[tuple[datetime, Floats]] = deque()
         # Each row: whether each quantile held, then its pinball loss; shape (2, q).
         self._scored: deque[Floats] = deque(maxlen=max(1, round(span_s / step_s)))
+        self._outcome: Outcome | None = None
 
     def note(self, forecast: Forecast) -> None:
         """Remember what was told at the forecast's origin; a second one for the same origin is ignored."""
@@ -62,6 +63,7 @@ class Scoreboard:
 
     def close(self, seen: MetricWindow) -> None:
         """Score every window that has ended by the end of `seen`."""
+        before = len(self._open)
         while self._open and self._open[0][0] + timedelta(seconds=self.lead_s) <= seen.end:
             origin, told = self._open.popleft()
             steps = int(np.ceil(self.lead_s / seen.step_s - 1e-9))
@@ -70,12 +72,16 @@ class Scoreboard:
                 missed = float(came.values.max()) - told
                 at = np.array(SCORED_LEVELS)
                 self._scored.append(np.stack((missed <= 0, np.maximum(at * missed, (at - 1) * missed))))
+        # Asked at every tick, changed once a bin.
+        if len(self._open) < before and self._scored:
+            self._outcome = self._means()
 
     @property
     def outcome(self) -> Outcome | None:
         """The shares and losses so far; None before the first window has closed."""
-        if not self._scored:
-            return None
+        return self._outcome
+
+    def _means(self) -> Outcome:
         means = np.mean(self._scored, axis=0)
         return Outcome(
             lead_s=self.lead_s,

@@ -17,12 +17,11 @@ import numpy as np
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.errors import FitFailed
 from predictscale.forecasters.curve import REACH_S, CurveFitted, fit_curve
-from predictscale.forecasters.library import Thinned, library_call, thinned
+from predictscale.forecasters.library import Thinned, library_call, outlook
 from predictscale.forecasters.robust import DAY_S, WEEK_S, require
 
 _GRID_S = 3600.0
 _LEAST_S = 3 * DAY_S
-_WEEKLY_FROM_S = 2 * WEEK_S
 _LONGEST_S = 4 * WEEK_S
 _DAILY_HARMONICS = 6
 _WEEKLY_HARMONICS = 3
@@ -44,9 +43,7 @@ class SarimaxFourier:
     def fit(self, window: MetricWindow) -> CurveFitted:
         """Regress on sines; the curve reaches `reach_s` ahead. See `Forecaster.fit`."""
         require(window, self.needs_s(window.step_s))
-        thin = thinned(window, near_s=_GRID_S, longest_s=_LONGEST_S)
-        weekly = window.known_s >= 0.95 * _WEEKLY_FROM_S
-        stamps_s = np.concatenate((thin.stamps_s, thin.ahead_s(self.reach_s)))
+        thin, stamps_s, weekly = outlook(window, near_s=_GRID_S, longest_s=_LONGEST_S, reach_s=self.reach_s)
         waves = _waves(stamps_s, step_s=thin.step_s, weekly=weekly)
         weights = _regress(thin, waves[: thin.stamps_s.size])
         return fit_curve(self.name, window, thin.curve(waves @ weights), kept=None)

@@ -15,7 +15,9 @@ import numpy as np
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.errors import FitFailed, TryNextForecaster
 from predictscale.forecasters.curve import Curve
-from predictscale.forecasters.robust import coarse_step_s, highest, roots
+from predictscale.forecasters.robust import WEEK_S, coarse_step_s, highest, roots
+
+_WEEKLY_FROM_S = 2 * WEEK_S
 
 
 class Thinned(NamedTuple):
@@ -78,6 +80,23 @@ def thinned(window: MetricWindow, *, near_s: float, longest_s: float) -> Thinned
     if scale <= 1e-6 * (mean + 1e-6):
         raise FitFailed(f"{known.size} averaged bins are known and all the same; there is no curve in them")
     return Thinned(coarse.stamps_s + coarse.step_s / 2, (values - mean) / scale, coarse.step_s, mean, scale)
+
+
+def outlook(
+    window: MetricWindow, *, near_s: float, longest_s: float, reach_s: float
+) -> tuple[Thinned, Floats, bool]:
+    """What a library draws its curve from, and where.
+
+    Returns:
+        The thinned window; the centres of its bins and of those until `reach_s` ahead [s],
+        shape (n + h,); and whether there are two weeks to see a week in.
+
+    Raises:
+        FitFailed: As `thinned`.
+    """
+    thin = thinned(window, near_s=near_s, longest_s=longest_s)
+    stamps_s = np.concatenate((thin.stamps_s, thin.ahead_s(reach_s)))
+    return thin, stamps_s, window.known_s >= 0.95 * _WEEKLY_FROM_S
 
 
 @contextmanager
