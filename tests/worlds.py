@@ -33,6 +33,9 @@ def policy(
     on_stale: OnStale = OnStale.FLOOR,
     landing: Landing = Landing.EXACT,
     mode: Mode = Mode.LIVE,
+    margin: float = 1.0,
+    limit: float | None = None,
+    headroom: float = 1.0,
 ) -> Policy:
     """A policy with ten units of demand per replica."""
     return Policy(
@@ -47,6 +50,9 @@ def policy(
         on_stale=on_stale,
         landing=landing,
         mode=mode,
+        margin=margin,
+        limit=limit,
+        headroom=headroom,
     )
 
 
@@ -58,6 +64,7 @@ def seen(
     queue: float | None = None,
     replicas: int | None = None,
     partial: bool = False,
+    highest: float | None = None,
 ) -> Observation:
     """An observation whose newest demand sample is `age_s` old."""
     return Observation(
@@ -67,6 +74,7 @@ def seen(
         queue=queue,
         fleet=FleetState(replicas=replicas, ready=replicas),
         partial=partial,
+        highest=highest,
     )
 
 

@@ -36,6 +36,35 @@ def test_a_peak_inside_the_lead_time_counts_although_it_is_over_by_then() -> Non
     assert plan_of(seen(20), spike, policy(lead_time_s=240)).target == 9
 
 
+def test_headroom_counts_what_is_here_more_than_once_and_says_so() -> None:
+    plan = plan_of(seen(50), None, policy(headroom=1.6))
+    assert plan.target == 8
+    assert "counted 1.6 times" in reason(plan, Stage.DEMAND)
+
+
+def test_a_margin_counts_what_is_coming_more_than_once_and_none_leaves_it_aside() -> None:
+    ramp = forecast_of([20, 40, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60])
+    assert plan_of(seen(20), ramp, policy(margin=1.5)).target == 9
+    aside = plan_of(seen(20), ramp, policy(margin=0))
+    assert aside.target == 2
+    assert "the forecast is left aside" in reason(aside, Stage.DEMAND)
+
+
+def test_a_limit_cuts_the_forecast_to_what_was_seen_and_never_what_is_here() -> None:
+    wild = flat_forecast(300)
+    cut = plan_of(seen(20, highest=50), wild, policy(limit=1.1))
+    assert cut.target == 6  # 1.1 x 50 = 55
+    assert "cut to 1.1 times the highest of the last days" in reason(cut, Stage.DEMAND)
+    assert plan_of(seen(90, highest=50), wild, policy(limit=1.1)).target == 9
+    assert plan_of(seen(20), wild, policy(limit=1.1)).target == 30
+
+
+@pytest.mark.parametrize("wrong", [{"margin": -1.0}, {"headroom": 0.9}, {"limit": float("nan")}])
+def test_factors_that_would_undercut_what_is_here_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="what is here is always served"):
+        policy(**wrong)  # type: ignore[arg-type]
+
+
 def test_a_queue_is_served_in_time_beside_what_is_here() -> None:
     plan = plan_of(seen(20, queue=1200), flat_forecast(20), policy())
     assert plan.target == 4  # (20 + 1200 / 60) / 10

@@ -123,13 +123,27 @@ def _demand(case: _Case) -> tuple[float, str]:
         here = f"{_number(seen.demand)} {case.unit} were here {seen.age_s:.0f} s ago, nothing newer is known"
     elif seen.partial:
         here += ", by an answer that its source calls incomplete"
+    if policy.headroom > 1:
+        here += f", counted {policy.headroom:.3g} times"
+    least = seen.demand * policy.headroom
     if case.forecast is None:
-        return seen.demand, f"{here}; no forecast can be used"
-    peak = case.expected(policy.lead_time_s)
-    return max(seen.demand, peak), (
+        return least, f"{here}; no forecast can be used"
+    if not policy.margin:
+        return least, f"{here}; the forecast is left aside, which met the objective most cheaply"
+    peak, how = _counted(case, case.expected(policy.lead_time_s))
+    return max(least, peak), (
         f"{here}; {case.forecast.model} expects up to {_number(peak)} within {policy.lead_time_s:.0f} s "
-        f"at level {policy.level:g}, which is {'more' if peak > seen.demand else 'not more'}"
+        f"at level {policy.level:g}{how}, which is {'more' if peak > least else 'not more'}"
     )
+
+
+def _counted(case: _Case, peak: float) -> tuple[float, str]:
+    """What of the forecast's peak is sized for, and how it differs from the peak."""
+    policy, highest = case.policy, case.seen.highest
+    counted, how = peak * policy.margin, "" if policy.margin == 1 else f" times {policy.margin:.3g}"
+    if policy.limit is None or highest is None or counted <= policy.limit * highest:
+        return counted, how
+    return policy.limit * highest, f"{how}, cut to {policy.limit:.3g} times the highest of the last days"
 
 
 def _capacity(case: _Case, demand: float) -> tuple[int, str]:

@@ -55,6 +55,7 @@ class Observation:
         queue: Work that waits, in the demand's unit; None if unknown or not measured.
         fleet: The replicas there are.
         partial: The source warned that its answer lacks data.
+        highest: The highest demand of the days before, per second, if any is known.
     """
 
     now: datetime
@@ -63,6 +64,7 @@ class Observation:
     queue: float | None = None
     fleet: FleetState = field(default_factory=FleetState)
     partial: bool = False
+    highest: float | None = None
 
     def __post_init__(self) -> None:
         if (self.demand is None) != (self.demand_at is None):

@@ -42,6 +42,10 @@ class Policy:
         capacity: From demand to replicas.
         lead_time_s: From a decision to serving replicas [s].
         level: The quantile of demand that is covered, in (0, 1).
+        margin: The forecast counts this many times; 0 sizes for what is here alone.
+        limit: The forecast counts up to this many times the highest demand of the last days; None counts
+            all of it. For workloads that something else saturates.
+        headroom: What is here counts this many times, at least once: 1 over the utilisation aimed at.
         min_replicas: Never fewer, whatever the demand; 0 allows scale to zero.
         max_replicas: Never more.
         warm_replicas: A floor that stays even when min_replicas is lower.
@@ -61,6 +65,9 @@ class Policy:
     level: float
     min_replicas: int
     max_replicas: int
+    margin: float = 1.0
+    limit: float | None = None
+    headroom: float = 1.0
     warm_replicas: int = 0
     drain_s: float = 60.0
     hold_s: float = 600.0
@@ -77,6 +84,12 @@ class Policy:
             raise ValueError(f"level: {self.level}; must lie within (0, 1)")
         if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
             raise ValueError(f"replicas: min {self.min_replicas}, max {self.max_replicas}")
+        factors = (self.margin, self.headroom, 0.0 if self.limit is None else self.limit)
+        if not all(math.isfinite(f) and f >= 0 for f in factors) or self.headroom < 1:
+            raise ValueError(
+                f"margin {self.margin}, limit {self.limit}, headroom {self.headroom}: must be "
+                "finite, 0 or more, and headroom at least 1: what is here is always served"
+            )
         durations = (self.lead_time_s, self.drain_s, self.hold_s, self.fresh_s, self.stale_after_s)
         if not all(math.isfinite(d) and d >= 0 for d in (*durations, self.cooldown_s)) or self.drain_s <= 0:
             raise ValueError("a duration is negative or not finite, or drain_s is 0")
