@@ -9,8 +9,7 @@ from made_series import DAY_S, HOUR_S, MONDAY, at, office_hours, shop, window, w
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.forecasters.codec import decode, encode
 from predictscale.forecasters.naive import LastValue
-from predictscale.forecasters.native import Native
-from predictscale.forecasters.native.model import NativeFitted
+from predictscale.forecasters.native import Native, NativeFitted
 
 _LEVELS = (0.5, 0.9, 0.95, 0.99)
 

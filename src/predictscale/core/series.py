@@ -170,9 +170,15 @@ class MetricWindow:
         stop = int(np.floor((end - self.start).total_seconds() / self.step_s + 1e-6))
         first = min(max(first, 0), len(self))
         stop = min(max(stop, first), len(self))
-        return type(self)(
-            self.start + timedelta(seconds=first * self.step_s), self.step_s, self.values[first:stop]
-        )
+        return self._part(first, stop)
+
+    def _part(self, first: int, stop: int) -> Self:
+        """The bins [first, stop), neither copied nor checked: they are valid, and nobody can write them."""
+        part = object.__new__(type(self))
+        object.__setattr__(part, "start", self.start + timedelta(seconds=first * self.step_s))
+        object.__setattr__(part, "step_s", self.step_s)
+        object.__setattr__(part, "values", self.values[first:stop])
+        return part
 
     def last(self, duration_s: float) -> Self:
         """The bins of the last `duration_s` seconds."""

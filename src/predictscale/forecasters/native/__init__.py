@@ -4,6 +4,7 @@ Refuses to choose: a model that is right today is not removed because it was wro
 yesterday, and the last value always has a voice.
 """
 
-from predictscale.forecasters.native.model import Native, NativeFitted
+from predictscale.forecasters.native.fitted import Ask, NativeFitted, predict_together
+from predictscale.forecasters.native.model import Native
 
-__all__ = ["Native", "NativeFitted"]
+__all__ = ["Ask", "Native", "NativeFitted", "predict_together"]

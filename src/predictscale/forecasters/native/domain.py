@@ -16,9 +16,23 @@ from predictscale.forecasters.robust import highest
 _OFFSET = 1.0
 
 
+def to_logs(values: Floats, offset: float | Floats) -> Floats:
+    """log(1 + demand / offset), elementwise; NaN stays."""
+    logs: Floats = np.log1p(values / offset)
+    return logs
+
+
+def to_demand(logs: Floats, offset: float | Floats) -> Floats:
+    """What `to_logs` was given, never negative, shape as given."""
+    demand: Floats = np.expm1(logs)
+    np.maximum(demand, 0.0, out=demand)
+    demand *= offset
+    return demand
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """log(1 + demand / offset).
+    """The scale of one series.
 
     Args:
         offset: What demand is counted in, in the demand's unit, above 0.
@@ -37,12 +51,6 @@ class Domain:
         # Of nothing but zeros any offset tells the same.
         return cls(_OFFSET * mean or 1.0, high)
 
-    def to(self, values: Floats, *, most: float | None = None) -> Floats:
-        """Logarithms, each value counted up to `most` or else `high`; NaN stays. 0 is no demand."""
-        logs: Floats = np.log1p(np.minimum(values, self.high if most is None else most) / self.offset)
-        return logs
-
-    def back(self, logs: Floats) -> Floats:
-        """Demand, never negative, shape as given."""
-        demand: Floats = self.offset * np.maximum(np.expm1(logs), 0.0)
-        return demand
+    def to(self, values: Floats) -> Floats:
+        """Logarithms, each value counted up to `high`; NaN stays. 0 is no demand."""
+        return to_logs(np.minimum(values, self.high), self.offset)

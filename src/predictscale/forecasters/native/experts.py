@@ -1,14 +1,18 @@
 """What is looked at from an origin, and what each simple expert makes of it.
 
-All of it is computed for many origins at once, the past ones as the present one.
-Every seasonal statement is a change added to the present level; two experts keep
-the season as it is, for the mixture to believe where it deserves it. Where a day or
-a week ago is not known, an expert repeats the last value, so a short history has
-fewer opinions and not other code. The calendar is UTC.
+All of it is computed for many origins at once, the past ones as the present one, of
+one workload or of many. Every seasonal statement is a change added to the present level;
+two experts keep the season as it is, for the mixture to believe where it deserves it.
+Where a day or a week ago is not known, an expert repeats the last value, so a short
+history has fewer opinions and not other code.
 
-Refuses look-ahead: an origin reads bins before it; only `target` reads what came.
+Shapes: origins are (l, n, b): l leads, n origins of each, b workloads. What is said
+of them is (2, l, n, b): of the value of the bin that many bins ahead, and of the peak
+until its end. Rows, such as features or experts, come before. Refuses look-ahead: an origin
+reads bins before it; only `targets` reads what came.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,14 +20,20 @@ import numpy as np
 
 from predictscale.core.series import Floats
 from predictscale.forecasters.native.panel import Indices, Panel
-from predictscale.forecasters.robust import DAY_S, WEEK_S
+from predictscale.forecasters.native.rows import mean, or_else
+from predictscale.forecasters.native.wall import DAYS, Moment, Wall
+from predictscale.forecasters.robust import DAY_S
 
-_PRESENT_S = 180.0
+PRESENT_S = 180.0
+"""The present level is the mean over so long."""
+
+SMOOTH_S = 240.0
+"""A value of a day or a week ago is the mean over so long."""
+
+SLOW_S = 14_400.0
+"""The longest window of movements."""
+
 _LEADS_S = (300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0)
-_DAYS = (1, 2, 3)
-_WEEKS = (7, 14)
-_SMOOTH_S = 240.0
-_SLOW_S = 14_400.0
 _HARMONICS = 4
 _LEAST_MOVE = 1e-3
 _LEAST_CHANGE = 0.01
@@ -33,115 +43,144 @@ _LEAST_ROOM = 0.1
 _STILL = float(np.log(_LEAST_MOVE))
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """One thing to forecast: the value of the bin `lead` bins ahead, or the peak until its end."""
-
-    lead: int
-    peak: bool
-
-    def target(self, panel: Panel, origins: Indices) -> Floats:
-        """What came, NaN where unknown."""
-        return panel.peak(origins, self.lead) if self.peak else panel.at(origins + self.lead - 1)
-
-
-def heads(step_s: float, *, reach: int) -> tuple[Head, ...]:
-    """The values, then the peaks, at leads from one bin to two hours, and to `reach` bins at most."""
+def leads_of(step_s: float, *, reach: int) -> tuple[int, ...]:
+    """The leads that are learned, in bins: from one to two hours, and to `reach` at most."""
     asked = {max(1, round(lead_s / step_s)) for lead_s in _LEADS_S}
-    leads = [1, *sorted(lead for lead in asked if 1 < lead <= reach)]
-    return tuple(Head(lead, peak) for peak in (False, True) for lead in leads)
+    return (1, *sorted(lead for lead in asked if 1 < lead <= reach))
+
+
+def targets(panel: Panel, origins: Indices, leads: Sequence[int]) -> Floats:
+    """What came, shape (2, l, n, b); NaN where unknown."""
+    values = panel.at(origins + _column(leads) - 1)
+    peaks = [panel.peak(part, lead) for part, lead in zip(origins, leads, strict=True)]
+    return np.stack((values, np.stack(peaks)))
 
 
 def present_level(panel: Panel, origins: Indices) -> Floats:
     """The level at each origin: the mean over the newest minutes, NaN where they are unknown."""
-    return panel.before(origins, panel.bins(_PRESENT_S))
+    return panel.before(origins, panel.bins(PRESENT_S))
+
+
+class Sight(NamedTuple):
+    """From where what is looked at.
+
+    Args:
+        near: The newest part of each workload.
+        origins: In bins of it, shape (l, n, b).
+        past: What lies days and weeks back.
+        places: The origins' places then, in bins of it, shape (d, l, n, b).
+        wall: The clock on the wall there.
+    """
+
+    near: Panel
+    origins: Indices
+    past: Panel
+    places: Indices
+    wall: Wall
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
-    """What is known at n origins, whatever is to be forecast.
+    """What is known at origins, whatever is to be forecast.
 
     Args:
-        panel: Where it was read.
-        origins: Shape (n,).
-        base: The present level, shape (n,); NaN where it is unknown.
-        shared: Features of the ridge that no head changes, shape (n, p).
-        scale: Features of the error's log scale that no head changes, shape (n, s).
-        waves: The calendar now, shape (n, w).
-        recent: Other statements of the level, shape (n, 5): the last bin, means over a quarter
+        sight: Where it was read.
+        base: The present level, shape (l, n, b); NaN where it is unknown.
+        shared: Features of the ridge that no lead changes, each as `base`.
+        scale: Features of the error's log scale that no lead changes, each as `base`.
+        waves: The calendar now, shape (w, l, n, b).
+        recent: Other statements of the level, shape (5, l, n, b): the last bin, means over a quarter
             of an hour, an hour and four hours, and the maximum of half an hour.
-        past: The origins' places days and weeks ago, shape (d, n).
-        levels: The levels then, shape (d, n).
+        levels: The levels days and weeks ago, shape (d, l, n, b).
     """
 
-    panel: Panel
-    origins: Indices
+    sight: Sight
     base: Floats
-    shared: Floats
-    scale: Floats
+    shared: tuple[Floats, ...]
+    scale: tuple[Floats, ...]
     waves: Floats
     recent: Floats
-    past: Indices
     levels: Floats
 
     @classmethod
-    def at(cls, panel: Panel, origins: Indices) -> "Views":
-        """Look from each of these origins."""
+    def at(cls, sight: Sight) -> "Views":
+        """Look from there."""
+        panel, origins = sight.near, sight.origins
         base = present_level(panel, origins)
-        last = panel.at(origins - 1)
         means = [panel.before(origins, panel.bins(s)) for s in (900.0, 3600.0, 14_400.0)]
         half_hour = panel.bins(1800.0)
         top = panel.peak(origins - half_hour, half_hour)
-        longer = [panel.before(origins, panel.bins(s)) for s in (8 * 3600.0, DAY_S)]
-        recent = np.stack([_or(x, base) for x in (last, *means, top)], axis=-1)
-        quick, slow = panel.movements(origins, lag=1, bins=(half_hour, panel.bins(_SLOW_S)))
-        gaps = recent - base[:, None]
-        far = np.stack([_or(x, base) for x in longer], axis=-1) - base[:, None]
-        shared = np.concatenate((np.ones((origins.size, 1)), gaps, far), axis=1)
-        slow = _or(_log(slow), np.full_like(slow, _STILL))
-        scale = np.stack((np.ones(origins.size), base, _or(_log(quick), slow), slow), axis=-1)
-        lags = [round(days * DAY_S / panel.step_s) for days in (*_DAYS, *_WEEKS)]
-        past = origins - np.array(lags, dtype=np.int64)[:, None]
-        levels = present_level(panel, past)
-        return cls(panel, origins, base, shared, scale, _waves(panel, origins), recent, past, levels)
+        recent = np.stack([or_else(x, base) for x in (panel.at(origins - 1), *means, top)])
+        far = [or_else(panel.before(origins, panel.bins(s)), base) for s in (8 * 3600.0, DAY_S)]
+        quick, slow = panel.movements(origins, lag=1, bins=(half_hour, panel.bins(SLOW_S)))
+        slow = or_else(_log(slow), _STILL)
+        one = np.ones_like(base)
+        return cls(
+            sight,
+            base,
+            shared=(one, *(recent - base), *(level - base for level in far)),
+            scale=(one, base, or_else(_log(quick), slow), slow),
+            waves=_waves(sight.wall.at(0.0), panel.step_s),
+            recent=recent,
+            levels=present_level(sight.past, sight.places),
+        )
 
-    def ahead(self, lead: int) -> "Ahead":
-        """What the calendar and the past movements say of a lead, whether value or peak."""
-        moved = self.panel.movements(self.origins, lag=lead, bins=(self.panel.bins(_SLOW_S),))[0]
-        return Ahead(_or(_log(moved), self.scale[:, 3]), _waves(self.panel, self.origins + lead))
-
-    def towards(self, head: Head, ahead: "Ahead") -> "Outlook":
-        """What the origins say of one head."""
-        panel, lead = self.panel, head.lead
-        if head.peak:
-            plain = panel.peak(self.past, lead)
-        else:
-            half = round(_SMOOTH_S / 2 / panel.step_s)
-            plain = panel.mean(self.past + lead - 1 - half, self.past + lead + half)
-        return _outlook(self, ahead, plain)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ahead:
-    """Log of past movements over a lead, shape (n,), and the calendar at its end, shape (n, w)."""
-
-    moved: Floats
-    waves: Floats
+    def towards(self, leads: Sequence[int]) -> "Outlook":
+        """What the origins say of their leads."""
+        plain = _past(self.sight, leads)
+        season = _Season.of(_tamed(plain - self.levels[:, None]))
+        ahead = _Ahead.of(self, leads)
+        return Outlook(
+            locations=_locations(self, season, plain),
+            start=self.base + season.mean,
+            features=_features(self, ahead, season),
+            scale=_scale(self, ahead, season),
+            highest=self.recent.max(axis=0),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outlook:
-    """What n origins say of one head: locations of e experts but the ridge, its start and its features."""
+    """What origins say of their leads.
 
-    locations: Floats
+    Args:
+        locations: Of all experts but the ridge, e - 1 rows; the last value comes first.
+        start: What the ridge corrects, shape (2, l, n, b).
+        features: By what, p rows.
+        scale: What the size of the errors may depend on, s rows.
+        highest: The highest of the recent levels, shape (l, n, b).
+    """
+
+    locations: tuple[Floats, ...]
     start: Floats
-    features: Floats
-    scale: Floats
+    features: tuple[Floats, ...]
+    scale: tuple[Floats, ...]
     highest: Floats
 
 
+EXPERTS = 14
+"""Locations of an `Outlook`, and the ridge, which comes last."""
+
+
+class _Ahead(NamedTuple):
+    """Log of past movements over a lead, shape (l, n, b), and the calendar at its end, shape (w, l, n, b)."""
+
+    moved: Floats
+    waves: Floats
+
+    @classmethod
+    def of(cls, views: Views, leads: Sequence[int]) -> "_Ahead":
+        panel, origins = views.sight.near, views.sight.origins
+        width = (panel.bins(SLOW_S),)
+        moved = [
+            panel.movements(part, lag=lead, bins=width)[0] for part, lead in zip(origins, leads, strict=True)
+        ]
+        then = views.sight.wall.at(_column(leads).astype(np.float64) * panel.step_s)
+        return cls(or_else(_log(np.stack(moved)), views.scale[3]), _waves(then, panel.step_s))
+
+
 class _Season(NamedTuple):
-    """How demand changed from that place of the day or week on, each shape (n,); the mean where unknown."""
+    """How demand changed from that place of the day or week on; the mean where unknown."""
 
     yesterday: Floats
     last_week: Floats
@@ -153,39 +192,38 @@ class _Season(NamedTuple):
 
     @classmethod
     def of(cls, changes: Floats) -> "_Season":
-        """From the changes (d, n) that followed days, then weeks ago."""
-        days, weeks = _mean(changes[: len(_DAYS)]), _mean(changes[len(_DAYS) :])
-        mean = _or(_mean(np.stack((days, weeks))), np.zeros_like(days))
+        """From the changes (d, ...) that followed days, then weeks ago."""
+        days, weeks = mean(changes[: len(DAYS)]), mean(changes[len(DAYS) :])
+        whole = or_else(mean(np.stack((days, weeks))), 0.0)
         lowest, highest = np.fmin.reduce(changes, axis=0), np.fmax.reduce(changes, axis=0)
-        parts = (changes[0], changes[len(_DAYS)], days, weeks, mean, lowest, highest)
-        return cls(*(_or(part, mean) for part in parts))
+        parts = (changes[0], changes[len(DAYS)], days, weeks, whole, lowest, highest)
+        return cls(*(or_else(part, whole) for part in parts))
 
 
-def _outlook(views: Views, ahead: Ahead, plain: Floats) -> Outlook:
-    season = _Season.of(_tamed(plain - views.levels))
-    return Outlook(
-        locations=_locations(views, season, plain),
-        start=views.base + season.mean,
-        features=_features(views, ahead, season),
-        scale=_scale(views, ahead, season),
-        highest=views.recent.max(axis=1),
-    )
+def _past(sight: Sight, leads: Sequence[int]) -> Floats:
+    """What came after the places of days and weeks ago, shape (d, 2, l, n, b)."""
+    half = round(SMOOTH_S / 2 / sight.past.step_s)
+    ends = sight.places + _column(leads)
+    values = sight.past.mean(ends - 1 - half, ends + half)
+    peaks = [
+        sight.past.for_lead(place).peak(sight.places[:, place, None], lead)
+        for place, lead in enumerate(leads)
+    ]
+    return np.stack((values, np.concatenate(peaks, axis=1)), axis=1)
 
 
-def _locations(views: Views, season: _Season, plain: Floats) -> Floats:
-    """What each expert but the ridge expects, shape (n, e); the last value comes first."""
+def _locations(views: Views, season: _Season, plain: Floats) -> tuple[Floats, ...]:
     base = views.base
     changes = (season.yesterday, season.last_week, season.days, season.weeks, season.mean)
-    as_they_were = (_or(plain[0], base), _or(plain[len(_DAYS)], base))
-    return np.stack((base, *views.recent.T, *(base + change for change in changes), *as_they_were), axis=-1)
+    as_they_were = (or_else(plain[0], base), or_else(plain[len(DAYS)], base))
+    return (base, *views.recent, *(base + change for change in changes), *as_they_were)
 
 
-def _features(views: Views, ahead: Ahead, season: _Season) -> Floats:
-    """What the ridge corrects the mean change by, shape (n, p)."""
+def _features(views: Views, ahead: _Ahead, season: _Season) -> tuple[Floats, ...]:
     levels, size = _tamed(views.levels - views.base), np.abs(season.mean)
-    zero = np.zeros_like(views.base)
-    off_day, off_week = _or(_mean(levels[: len(_DAYS)]), zero), _or(_mean(levels[len(_DAYS) :]), zero)
-    seasonal = (
+    off_day, off_week = or_else(mean(levels[: len(DAYS)]), 0.0), or_else(mean(levels[len(DAYS) :]), 0.0)
+    return (
+        *views.shared,
         season.yesterday - season.mean,
         season.last_week - season.mean,
         season.days - season.weeks,
@@ -196,60 +234,52 @@ def _features(views: Views, ahead: Ahead, season: _Season) -> Floats:
         off_week,
         off_day * size,
         off_week * size,
-    )
-    livelier = views.scale[:, 2:] - views.scale[:, 3:]
-    return np.concatenate(
-        (views.shared, np.stack(seasonal, axis=-1), ahead.waves - views.waves, livelier), axis=1
+        *(ahead.waves - views.waves),
+        views.scale[2] - views.scale[3],
     )
 
 
-def _scale(views: Views, ahead: Ahead, season: _Season) -> Floats:
-    """What the size of the errors may depend on, shape (n, s)."""
+def _scale(views: Views, ahead: _Ahead, season: _Season) -> tuple[Floats, ...]:
     size = np.log(np.abs(season.mean) + _LEAST_CHANGE)
     discord = np.log(np.abs(season.highest - season.lowest) + _LEAST_CHANGE)
-    moving = np.stack((ahead.moved, size, discord), axis=-1)
-    return np.concatenate((views.scale, moving, ahead.waves[:, :4]), axis=1)
-
-
-EXPERTS = 14
-"""Locations of an `Outlook`, and the ridge, which comes last."""
+    return (*views.scale, ahead.moved, size, discord, *ahead.waves[:4])
 
 
 def _tamed(changes: Floats) -> Floats:
-    """Changes (d, n) of which none stands out: what happened on one day only is not a season."""
-    known = (~np.isnan(changes)).sum(axis=0)
-    ordered = np.sort(changes, axis=0)
-    second = np.take_along_axis(ordered, np.maximum(known - 2, 0)[None], axis=0)[0]
-    room = _ROOM * (second - ordered[1]) + _LEAST_ROOM
-    tame = np.clip(changes, ordered[1] - room, second + room)
-    return np.where(known >= _ENOUGH, tame, changes)
+    """Changes (d, ...) of which none stands out: what happened on one day only is not a season."""
+    unknown = np.isnan(changes)
+    low = _second(np.where(unknown, np.inf, changes))
+    high = -_second(np.where(unknown, np.inf, -changes))
+    several = (~unknown).sum(axis=0) >= _ENOUGH
+    room = _ROOM * np.where(several, high - low, 0.0) + _LEAST_ROOM
+    tame = np.clip(changes, low - room, high + room)
+    return np.where(several, tame, changes)
 
 
-def _waves(panel: Panel, origins: Indices) -> Floats:
-    """Sines and cosines of the day and the hour, and the weekend's own, shape (n, w)."""
-    # Within a week the numbers are small, and the same in every week.
-    stamps = (panel.start_s % WEEK_S + origins * panel.step_s) % WEEK_S
+def _second(rows: Floats) -> Floats:
+    """The second lowest of rows (d, ...), without NaN."""
+    lowest: Floats = np.minimum(rows[0], rows[1])
+    second: Floats = np.maximum(rows[0], rows[1])
+    for row in rows[2:]:
+        second = np.minimum(second, np.maximum(lowest, row))
+        lowest = np.minimum(lowest, row)
+    return second
+
+
+def _waves(moment: Moment, step_s: float) -> Floats:
+    """Sines and cosines of the day and the hour, and those of days of rest, shape (w, l, n, b)."""
     turns = [k / DAY_S for k in range(1, _HARMONICS + 1)]
-    if panel.step_s <= 300.0:
+    if step_s <= 300.0:
         turns += [1 / 3600.0, 2 / 3600.0]
-    angles = 2 * np.pi * np.outer(stamps, turns)
-    sines, cosines = np.sin(angles), np.cos(angles)
-    # The epoch began on a Thursday.
-    weekend = ((stamps // DAY_S >= 2) & (stamps // DAY_S < 4)).astype(np.float64)[:, None]
-    waves = np.empty((origins.size, 2 * len(turns)))
-    waves[:, 0::2], waves[:, 1::2] = sines, cosines
-    return np.concatenate((waves, weekend, weekend * waves[:, :4]), axis=1)
+    angles = 2 * np.pi * np.multiply.outer(np.array(turns), moment.seconds)
+    waves = np.stack((np.sin(angles), np.cos(angles)), axis=1).reshape(-1, *moment.rest.shape)
+    whole: Floats = np.concatenate((waves, moment.rest[None], moment.rest * waves[:4]))
+    return whole
 
 
-def _or(values: Floats, otherwise: Floats) -> Floats:
-    return np.where(np.isnan(values), otherwise, values)
-
-
-def _mean(rows: Floats) -> Floats:
-    known = ~np.isnan(rows)
-    counts = known.sum(axis=0)
-    means: Floats = np.where(known, rows, 0.0).sum(axis=0) / np.maximum(counts, 1)
-    return np.where(counts > 0, means, np.nan)
+def _column(leads: Sequence[int]) -> Indices:
+    """The leads, shape (l, 1, 1)."""
+    return np.array(leads, dtype=np.int64)[:, None, None]
 
 
 def _log(movement: Floats) -> Floats:

@@ -22,7 +22,7 @@ class Blocks(NamedTuple):
 
 
 class Walked(NamedTuple):
-    """Predictions at each origin (n, e) made by earlier blocks alone, and the newest weights (p, e)."""
+    """Predictions at each origin (e, n) made by earlier blocks alone, and the newest weights (p, e)."""
 
     said: Floats
     weights: Floats
@@ -41,27 +41,27 @@ def walk(
     """Ridge regression, refitted at each block's edge.
 
     Args:
-        features: Shape (n, p); the first column is the constant, which is not held back.
-        targets: Shape (n, e); a row with a NaN is not learned from.
+        features: Shape (p, n); the first row is the constant, which is not held back.
+        targets: Shape (e, n); a column with a NaN is not learned from.
         origins: Ascending, shape (n,).
-        lead: A row's target is known `lead` bins after its origin.
+        lead: A column's target is known `lead` bins after its origin.
         blocks: When to learn.
-        penalty: Rows that pull each weight to 0, the features being of the size they had.
+        penalty: Columns that pull each weight to 0, the features being of the size they had.
         seed: Whether the first block, which nothing comes before, is predicted by
             itself; else by zeros.
     """
-    known = np.isfinite(targets.sum(axis=1))
-    x = features * known[:, None]
-    y = np.where(known[:, None], targets, 0.0)
+    known = np.isfinite(targets.sum(axis=0))
+    x = features * known
+    y = np.where(known, targets, 0.0)
     edges = blocks.edges
     closed = np.searchsorted(origins + lead, edges, side="right")
-    width = x.shape[1]
-    gram, moment = np.zeros((width, width)), np.zeros((width, y.shape[1]))
+    width = x.shape[0]
+    gram, moment = np.zeros((width, width)), np.zeros((width, y.shape[0]))
     grams, moments = [gram], [moment]
     for first, stop in pairwise(closed):
-        part = x[first:stop]
-        gram = blocks.fade * gram + part.T @ part
-        moment = blocks.fade * moment + part.T @ y[first:stop]
+        part = x[:, first:stop]
+        gram = blocks.fade * gram + part @ part.T
+        moment = blocks.fade * moment + part @ y[:, first:stop].T
         grams.append(gram)
         moments.append(moment)
     weights = _solve(np.stack(grams), np.stack(moments), penalty)
@@ -70,8 +70,8 @@ def walk(
     starts = np.searchsorted(origins, edges)
     said = np.empty_like(y)
     for block, (first, stop) in enumerate(pairwise(starts)):
-        said[first:stop] = features[first:stop] @ weights[block]
-    said[starts[-1] :] = features[starts[-1] :] @ weights[-1]
+        said[:, first:stop] = weights[block].T @ features[:, first:stop]
+    said[:, starts[-1] :] = weights[-1].T @ features[:, starts[-1] :]
     return Walked(said, weights[-1])
 
 
