@@ -1,0 +1,144 @@
+"""Our own policy as candidates: the native engine's quantiles of the peak, at several levels and holds.
+
+Forecasts are made once for each trace, a minute apart, refitted every hour on the past alone, and
+kept in a cache folder, since all settings and cold starts share them. From there on it is the
+arithmetic of a live decision, `simulate.ours`.
+"""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from benchmarks.closed_loop.traces import MINUTE_S, STEP_S, Case
+from numpy.typing import NDArray
+
+from predictscale.core.capacity import CapacityModel
+from predictscale.core.plan import Policy
+from predictscale.core.series import Floats, MetricWindow
+from predictscale.errors import TryNextForecaster
+from predictscale.forecasters.base import LEVELS
+from predictscale.forecasters.native import Ask, Native, NativeFitted, predict_together
+from predictscale.simulate.ours import fast_targets
+from predictscale.simulate.rivals import Ints, Knobs, Scene, grid
+
+LEADS_S = (60.0, 240.0, 600.0)
+_REACH = tuple(int(lead_s // MINUTE_S) + 1 for lead_s in LEADS_S)
+"""Bins that [now, now + lead] touches when now lies within one."""
+_REFIT_BINS = 60
+_FIT_DAYS = 28
+_LOOK_DAYS = 16
+_STEPS = round(MINUTE_S / STEP_S)
+_MOST_REPLICAS = 30_000
+_TOLD_EVERY = 2880
+
+SETTINGS: tuple[Knobs, ...] = (
+    *grid(level=(0.995,), margin=(2.0, 1.5, 1.2), hold_s=(300.0,)),
+    *grid(
+        level=(0.995, 0.99, 0.983, 0.975, 0.965, 0.95, 0.925, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5),
+        margin=(1.0,),
+        hold_s=(600.0, 300.0, 60.0),
+    ),
+)
+"""Beyond the highest level that is calibrated, a margin is honest about being one."""
+
+
+def peaks(case: Case, *, cache: Path | None) -> NDArray[np.float32]:
+    """Quantiles of the peak for every minute from the record on, shape (minutes, leads, levels).
+
+    Row j was made from data before the minute `case.first / 4 + j` of the case. NaN where the
+    engine had no answer.
+    """
+    first, stop = case.first // _STEPS, len(case.demand) // _STEPS
+    file = None if cache is None else cache / f"{case.name}.npz"
+    if file is not None and file.exists():
+        found = _kept(file, case, first, stop)
+        if found is not None:
+            return found
+    table = _forecast(case.minutes, first, stop, name=case.name)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            file,
+            peaks=table,
+            first=first + case.bins_before,
+            stop=stop + case.bins_before,
+            made_from=_mark(case.minutes),
+        )
+    return table
+
+
+def desired(scene: Scene, made: NDArray[np.float32], settings: Sequence[Knobs]) -> Ints:
+    """Targets of each setting as a live decision would choose them, shape (settings, steps)."""
+    lead = LEADS_S.index(scene.lead_time_s)
+    told = np.repeat(made[:, lead].astype(np.float64), _STEPS, axis=0)[: scene.steps]
+    policy = Policy(
+        capacity=CapacityModel(scene.per_replica),
+        lead_time_s=scene.lead_time_s,
+        level=0.5,
+        min_replicas=1,
+        max_replicas=_MOST_REPLICAS,
+    )
+    rows = np.stack([_at_level(told, knobs["level"]) * knobs["margin"] for knobs in settings])
+    here = scene.demand.values[scene.first - 1 : -1]
+    targets = fast_targets(
+        here, rows, policy=policy, hold_s=[knobs["hold_s"] for knobs in settings], tick_s=scene.step_s
+    )
+    return targets.astype(np.int32)
+
+
+def _kept(file: Path, case: Case, first: int, stop: int) -> NDArray[np.float32] | None:
+    """What an earlier run left, if it covers these minutes of the same demand."""
+    with np.load(file) as kept:
+        if "made_from" in kept and str(kept["made_from"]) != _mark(case.minutes):
+            return None
+        begins = int(kept["first"]) - case.bins_before
+        table: NDArray[np.float32] = kept["peaks"]
+    fits = table.shape[1:] == (len(LEADS_S), len(LEVELS))
+    if not fits or begins > first or begins + table.shape[0] < stop:
+        return None
+    return table[first - begins : stop - begins]
+
+
+def _mark(minutes: MetricWindow) -> str:
+    """What a forecast was made from; other demand under the same name is another forecast."""
+    return hashlib.sha256(minutes.values.tobytes()).hexdigest()
+
+
+def _at_level(told: Floats, level: float) -> Floats:
+    place = int(np.searchsorted(LEVELS, level))
+    if LEVELS[place] == level:
+        return told[:, place]
+    share = (level - LEVELS[place - 1]) / (LEVELS[place] - LEVELS[place - 1])
+    between: Floats = told[:, place - 1] * (1 - share) + told[:, place] * share
+    return between
+
+
+def _forecast(minutes: MetricWindow, first: int, stop: int, *, name: str) -> NDArray[np.float32]:
+    table = np.full((stop - first, len(LEADS_S), len(LEVELS)), np.nan, dtype=np.float32)
+    fitted: NativeFitted | None = None
+    for begin in range(first, stop, _REFIT_BINS):
+        now = _at(minutes, begin)
+        try:
+            fitted = Native().fit(minutes.between(now - timedelta(days=_FIT_DAYS), now))
+        except TryNextForecaster:
+            if fitted is None:
+                continue
+        ends = [_at(minutes, place) for place in range(begin, min(begin + _REFIT_BINS, stop))]
+        asks = [
+            Ask(fitted, minutes.between(end - timedelta(days=_LOOK_DAYS), end), max(_REACH), LEVELS)
+            for end in ends
+        ]
+        for place, said in enumerate(predict_together(asks), begin - first):
+            if not isinstance(said, TryNextForecaster):
+                ahead = np.maximum.accumulate(said.values, axis=1) if said.peaks is None else said.peaks
+                table[place] = ahead[:, [reach - 1 for reach in _REACH]].T
+        if (begin - first) % _TOLD_EVERY == 0:
+            print(f"{name}: forecast {begin - first} of {stop - first}", file=sys.stderr, flush=True)
+    return table
+
+
+def _at(minutes: MetricWindow, place: int) -> datetime:
+    return minutes.start + timedelta(seconds=place * MINUTE_S)
