@@ -6,12 +6,13 @@ import signal
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, cast
 
 import numpy as np
 
+from predictscale.core.calendar import Calendar
 from predictscale.core.forecast import Forecast
 from predictscale.core.series import MetricWindow
 from predictscale.errors import FitFailed, TryNextForecaster
@@ -157,3 +158,24 @@ class Tells:
             "temp": tempfile.gettempdir(),
         }
         raise FitFailed(json.dumps(facts))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Fails with what it was told of its workload and of the fit before."""
+
+    name: ClassVar[str] = "told"
+    slow: ClassVar[bool] = False
+
+    calendar: Calendar = Calendar()
+    before: str = "nothing"
+
+    def needs_s(self, step_s: float) -> float:
+        return step_s
+
+    def after(self, previous: Fitted) -> "Told":
+        return replace(self, before=previous.model)
+
+    def fit(self, window: MetricWindow) -> Fitted:
+        del window
+        raise FitFailed(f"{self.calendar.zone} after {self.before}")

@@ -14,12 +14,14 @@ import pytest
 
 from made_series import shop
 from predictscale.control.refit import FitPool
+from predictscale.core.calendar import Calendar
 from predictscale.core.series import MetricWindow
 from predictscale.errors import FitFailed, NotEnoughHistory, SettingsError
 from predictscale.forecasters.base import Forecaster
 from predictscale.forecasters.naive import LastValue, SeasonalNaiveDay
+from predictscale.forecasters.registry import Context
 from predictscale.meters import Meters
-from stub_forecasters import Computes, Hangs, Hungry, Says, StartsAChild, Tells, scripted
+from stub_forecasters import Computes, Hangs, Hungry, Says, StartsAChild, Tells, Told, scripted
 
 _PATIENCE_S = 30.0
 
@@ -68,6 +70,16 @@ async def test_a_chain_is_fitted_elsewhere_and_serves_here() -> None:
     assert notes == ()
     assert _count(pool, "predictscale_fit_duration_seconds_count", forecaster="last-value") == 1
     assert _count(pool, "predictscale_fit_errors_total", forecaster="tells", error="FitFailed") == 1
+
+
+async def test_a_worker_is_told_of_the_workloads_clock_and_of_the_fit_before() -> None:
+    pool, window = _pool(Told()), _window()
+    tokyo = Context(calendar=Calendar("Asia/Tokyo"))
+    before = LastValue().fit(window)
+    result = await pool.fit(("told", "last-value"), window, context=tokyo, previous=before)
+    assert result.skipped[0].reason == "Asia/Tokyo after last-value"
+    plain = await pool.fit(("told", "last-value"), window)
+    assert plain.skipped[0].reason == "UTC after nothing"
 
 
 @pytest.mark.parametrize("name", ["holt-winters", "sarimax-fourier", "prophet"])

@@ -1,9 +1,14 @@
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 
+import numpy as np
 import pytest
 
+from predictscale.config.models import ProphetSettings
 from predictscale.control.tracker import Tracker
+from predictscale.core.calendar import Calendar
 from predictscale.core.demand import Signal, SignalName
+from predictscale.core.events import PlannedEvent
 from predictscale.core.plan import Decision, Health, OnStale
 from predictscale.meters import Meters
 from predictscale.sources.history import History
@@ -184,3 +189,81 @@ async def test_how_forecasts_came_out_is_part_of_every_later_decision() -> None:
     assert lead.coverage == tuple(sorted(lead.coverage))
     assert lead.coverage[-1] >= 0.9
     assert all(cost > 0 for cost in lead.pinball)
+
+
+def campaign(
+    start_minutes: float, end_minutes: float, *, multiplier: float | None = None, demand: float | None = None
+) -> PlannedEvent:
+    """An event that begins and ends so many minutes after the scene's beginning."""
+    start, end = minutes_later(start_minutes), minutes_later(end_minutes)
+    return PlannedEvent(name="campaign", start=start, end=end, multiplier=multiplier, demand=demand)
+
+
+async def test_a_coming_campaign_is_ready_for_a_lead_time_before_it_begins_and_said_so() -> None:
+    settings = replace(
+        settings_of(max_replicas=1000, lead_time_s=240),
+        capacity_per_replica=4,
+        events=(campaign(8, 60, multiplier=5),),
+    )
+    scene, usual_scene = Scene(), Scene()
+    told, plain = scene.tracker(settings), usual_scene.tracker(replace(settings, events=()))
+    before = await scene.run(told, ticks=4 * 2)
+    assert before.plan.target == (await usual_scene.run(plain, ticks=4 * 2)).plan.target
+    eve, usual_eve = await scene.run(told, ticks=4 * 3), await usual_scene.run(plain, ticks=4 * 3)
+    assert eve.plan.target >= 4.5 * usual_eve.plan.target > 0
+    assert "seasonal-naive-day with planned event campaign expects up to" in eve.plan.steps[0].because
+    assert eve.forecast is not None
+    assert eve.forecast.components is not None
+    assert eve.forecast.components.events[0] == 0
+    assert eve.forecast.components.events[-1] > 0
+    np.testing.assert_allclose(eve.forecast.components.total, eve.forecast.quantile(0.5))
+
+
+async def test_a_campaign_that_nobody_came_to_is_not_multiplied_once_it_is_under_way() -> None:
+    settings = replace(settings_of(), events=(campaign(-60, 120, multiplier=5),))
+    told, plain = Scene().tracker(settings), Scene().tracker()
+    during, usual_ = (await told.tick(MORNING)).forecast, (await plain.tick(MORNING)).forecast
+    assert during is not None
+    assert usual_ is not None
+    assert during.quantile(0.5)[0] == pytest.approx(usual_.quantile(0.5)[0], rel=0.1)
+
+
+async def test_an_event_never_hides_what_is_here() -> None:
+    small = replace(settings_of(), events=(campaign(-60, 60, multiplier=0.01), campaign(-60, 60, demand=0)))
+    hidden, plain = Scene().tracker(small), Scene().tracker()
+    decision, open_ = await hidden.tick(MORNING), await plain.tick(MORNING)
+    assert decision.seen == open_.seen
+    assert decision.reactive == open_.reactive
+    assert decision.plan.target >= decision.reactive.target > 0
+
+
+async def test_models_learn_from_the_usual_and_not_from_campaigns() -> None:
+    scene, plain = Scene(), Scene()
+    day = 24 * 60
+    past = (campaign(-day, 60 - day, multiplier=4), campaign(-day / 2, 60 - day / 2, demand=9))
+    await scene.tracker(replace(settings_of(), events=past)).tick(MORNING)
+    await plain.tracker().tick(MORNING)
+    learnt, seen = scene.fits.windows[0], plain.fits.windows[0]
+    first, second = (
+        learnt.between(at, at + timedelta(hours=1)) for at in (minutes_later(-day), minutes_later(-day / 2))
+    )
+    raw = seen.between(first.start, first.end)
+    np.testing.assert_allclose(first.values, raw.values / 4)
+    assert not second.known.any()
+    assert learnt.known_s == seen.known_s - second.duration_s
+
+
+async def test_forecasters_are_told_of_the_workloads_clock_and_holidays_and_of_the_fit_before() -> None:
+    days = tuple(date(year, 12, 25) for year in (1999, 2025, 2026))
+    scene = Scene()
+    settings = replace(
+        settings_of(), calendar=Calendar("Europe/Berlin", days), prophet=ProphetSettings(changepoints=3)
+    )
+    tracker = scene.tracker(settings)
+    await scene.run(tracker, ticks=2)
+    assert {context.calendar for context in scene.fits.contexts} == {Calendar("Europe/Berlin", days[1:])}
+    assert {context.prophet.changepoints for context in scene.fits.contexts} == {3}
+    quick, whole = scene.fits.previous
+    assert quick is None
+    assert whole is not None
+    assert whole.model == "seasonal-naive-day"

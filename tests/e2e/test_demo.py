@@ -46,6 +46,7 @@ async def test_within_thirty_seconds_keda_gets_a_target_from_a_forecast(tmp_path
         forecast = run("forecast", "demo/shop", "--url", url)
         assert forecast.returncode == 0, forecast.stderr
         assert "level 0.95" in forecast.stdout
+        assert "correction" in forecast.stdout
         missing = run("plan", "demo/nobody", "--url", url)
         assert missing.returncode == 1
         assert "known: demo/chat, demo/shop" in missing.stderr

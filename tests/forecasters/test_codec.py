@@ -2,6 +2,9 @@
 
 import io
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from functools import cache
 
 import numpy as np
@@ -10,8 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_series import shop
+from predictscale.core.calendar import Calendar
+from predictscale.core.forecast import Forecast
+from predictscale.core.series import Floats, MetricWindow
 from predictscale.errors import RebuildCache
-from predictscale.forecasters.base import Fitted
+from predictscale.forecasters import codec
+from predictscale.forecasters.base import LEVELS, Fitted
 from predictscale.forecasters.chain import FittedChain, fit_chain
 from predictscale.forecasters.codec import SCHEMA, decode, encode
 from predictscale.forecasters.naive import LastValue, SeasonalNaiveDay, SeasonalNaiveWeek
@@ -105,6 +112,43 @@ def _archive(header: object) -> bytes:
 )
 def test_a_header_that_is_not_ours_is_refused(header: object) -> None:
     with pytest.raises(RebuildCache):
+        decode(_archive(header))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Zoned:
+    """A fit that carries its calendar, and one array twice."""
+
+    model: str
+    calendar: Calendar
+    first: Floats
+    second: Floats
+
+    def predict(self, recent: MetricWindow, *, steps: int, levels: Sequence[float] = LEVELS) -> Forecast:
+        return Says(self.model).predict(recent, steps=steps, levels=levels)
+
+
+def test_a_calendar_survives_with_its_holidays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(codec._CLASSES, "_Zoned", _Zoned)
+    calendar = Calendar("Europe/Berlin", (date(2026, 1, 1), date(2026, 12, 25)))
+    shared = np.arange(5000.0)
+    data = encode(FittedChain((_Zoned("zoned", calendar, shared, shared),), high=1.0))
+    back = decode(data)
+    assert isinstance(back, FittedChain)
+    (zoned,) = back.members
+    assert isinstance(zoned, _Zoned)
+    assert zoned.calendar == calendar
+    np.testing.assert_array_equal(zoned.second, shared)
+    assert encode(back) == data
+    assert len(data) < 1.2 * shared.nbytes, "an array that is held twice is kept once"
+
+
+def test_a_zone_that_is_no_longer_known_costs_the_model_and_nothing_else() -> None:
+    header = {
+        "schema": SCHEMA,
+        "fitted": {"class": "Calendar", "fields": {"zone": "Europe/Atlantis", "holidays": []}},
+    }
+    with pytest.raises(RebuildCache, match="Atlantis"):
         decode(_archive(header))
 
 

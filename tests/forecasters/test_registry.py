@@ -18,6 +18,7 @@ def test_every_forecaster_goes_by_its_name() -> None:
         "sarimax-fourier",
         "prophet",
         "native",
+        "boosted",
         "auto",
     }
     for name, forecaster in FORECASTERS.items():

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.step import StepMemory, step
 from predictscale.control.store import KEPT, DecisionStore
 from predictscale.core.demand import WorkloadId
-from predictscale.core.forecast import Forecast
+from predictscale.core.forecast import Components, Forecast
 from predictscale.core.plan import Decision, Landing, Mode, OnStale, Policy, Stage
 from predictscale.errors import Problem, SettingsError
 from predictscale.serving.rest import create_app
@@ -184,6 +185,22 @@ async def test_a_forecast_tells_its_author_its_age_and_a_value_for_each_level_an
     assert body["values"] == forecast.values.tolist()
     assert len(body["starts"]) == forecast.steps
     assert body["starts"][0] == body["origin"] == "2026-03-02T12:00:00Z"
+
+
+async def test_a_forecast_tells_what_its_median_is_made_of_if_anybody_knows(front: Front) -> None:
+    plain = flat_forecast(90, steps=5)
+    front.store.put(decide(25, plain))
+    assert (await front.body(f"{ONE}/forecast"))["components"] is None
+    parts = {
+        "level": [60.0] * 5,
+        "day": [10.0, 20.0, 30.0, 30.0, 30.0],
+        "week": [0.0, -5.0, -5.0, -5.0, -5.0],
+        "events": [0.0, 0.0, 5.0, 5.0, 5.0],
+        "correction": [20.0, 15.0, 0.0, 0.0, 0.0],
+    }
+    components = Components(**{name: np.array(part) for name, part in parts.items()})
+    front.store.put(decide(25, replace(plain, components=components)))
+    assert (await front.body(f"{ONE}/forecast"))["components"] == parts
 
 
 async def test_without_a_forecast_the_reason_is_told(front: Front) -> None:

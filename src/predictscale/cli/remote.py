@@ -57,7 +57,7 @@ def _staircase(title: str, steps: list[dict[str, Any]]) -> "Table":
 
 
 def forecast(workload: Workload, url: Url = DEFAULT_URL) -> None:
-    """What is about to arrive: the quantiles of a workload's newest forecast."""
+    """What is about to arrive: quantiles of the newest forecast, and what its median is made of."""
     from rich.console import Console  # noqa: PLC0415 - only this command draws
     from rich.table import Table  # noqa: PLC0415 - the same
 
@@ -73,7 +73,22 @@ def forecast(workload: Workload, url: Url = DEFAULT_URL) -> None:
     for j, start in enumerate(answer["starts"]):
         values = (answer["values"][answer["levels"].index(level)][j] for level in levels)
         table.add_row(_clock(start), *(f"{value:,.4g}" for value in values))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if answer["components"] is not None:
+        console.print(_parts(answer["starts"], answer["components"]))
+
+
+def _parts(starts: list[str], components: dict[str, list[float]]) -> "Table":
+    from rich.table import Table  # noqa: PLC0415 - only `forecast` draws it
+
+    table = Table(title="What the median is made of; the parts add up to it.", title_justify="left")
+    table.add_column("from", no_wrap=True)
+    for name in components:
+        table.add_column(name, justify="right", no_wrap=True)
+    for start, *parts in zip(starts, *components.values(), strict=True):
+        table.add_row(_clock(start), *(f"{part:,.4g}" for part in parts))
+    return table
 
 
 def _get(url: str, workload: str, what: str) -> Any:

@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Iterator
+from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -60,13 +61,13 @@ def settings_markdown(presets: Presets) -> str:
     return "\n".join(parts)
 
 
-def _sections(model: type[BaseModel], place: tuple[str, ...] = ()) -> Iterator[str]:
+def _sections(model: type[BaseModel], place: tuple[str, ...] = (), *, listed: bool = False) -> Iterator[str]:
     inner = {
         name: found for name, field in model.model_fields.items() if (found := model_in(field.annotation))
     }
     plain = {name: field for name, field in model.model_fields.items() if name not in inner}
     if place:
-        text = (model.__doc__ or "").strip()
+        text = f"{'A list. Each entry: ' if listed else ''}{(model.__doc__ or '').strip()}"
         rows = [_row(name, field) for name, field in plain.items()]
         yield (
             f"## `{written(place)}`\n\n{text}\n\n{_table(rows)}"
@@ -77,7 +78,8 @@ def _sections(model: type[BaseModel], place: tuple[str, ...] = ()) -> Iterator[s
         if found is NamedWorkload:
             yield _workloads(name)
         else:
-            yield from _sections(found, (*place, name))
+            listed = get_origin(model.model_fields[name].annotation) is tuple
+            yield from _sections(found, (*place, name), listed=listed)
 
 
 def _workloads(name: str) -> str:
@@ -108,7 +110,13 @@ def _kind(name: str, annotation: Any) -> str:
         return ", ".join(f"`{value}`" for value in choices)
     if annotation is float and name.endswith("_s"):
         return "duration"
-    names = {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}
+    names = {
+        datetime: "date and time",
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "`true`, `false`",
+    }
     return names.get(annotation, "mapping")
 
 

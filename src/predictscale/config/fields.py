@@ -86,6 +86,9 @@ Count = Annotated[int, BeforeValidator(_not_boolean), Field(ge=0, le=100_000)]
 Positive = Annotated[float, BeforeValidator(_not_boolean), Field(gt=0)]
 """A finite number above 0."""
 
+NotNegative = Annotated[float, BeforeValidator(_not_boolean), Field(ge=0)]
+"""A finite number, 0 or above."""
+
 Port = Annotated[int, BeforeValidator(_not_boolean), Field(ge=0, le=65535)]
 """A TCP port; 0 is any free one."""
 

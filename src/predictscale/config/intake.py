@@ -66,4 +66,4 @@ def _validated(fields: Mapping[str, object], origin: Origin, found: Findings) ->
 
 
 def _where(place: Place, origin: Origin) -> str:
-    return origin.where(str(place[0])) + written(place[1:]) if place else origin.prefix.rstrip(".")
+    return written((origin.where(str(place[0])), *place[1:])) if place else origin.prefix.rstrip(".")

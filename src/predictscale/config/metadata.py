@@ -46,6 +46,8 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "landing": "landing",
         "mode": "mode",
         "emptyIsZero": "empty_is_zero",
+        "timeZone": "time_zone",
+        "holidays": "holidays",
     }
 )
 """What a trigger may set of a workload: its key, and the field of `NamedWorkload`."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from predictscale.config import promql
+from predictscale.config.calendars import holidays_of
 from predictscale.config.durations import duration_text
 from predictscale.config.presets import Presets
 from predictscale.config.problems import HIDDEN, did_you_mean, show
@@ -20,6 +21,7 @@ from predictscale.config.workload import (
     WorkloadDefaults,
     WorkloadSettings,
 )
+from predictscale.core.calendar import Calendar
 from predictscale.core.demand import SignalName, WorkloadId
 from predictscale.core.plan import Landing
 from predictscale.errors import Problem, SettingsError, TenancyError
@@ -151,6 +153,10 @@ def resolve(written: NamedWorkload, *, terms: Terms, origin: Origin) -> Workload
         mode=knobs.mode,
         empty_is_zero=knobs.empty_is_zero,
         forecasters=knobs.forecasters,
+        calendar=Calendar(knobs.time_zone, holidays_of(knobs.holidays) if knobs.holidays is not None else ()),
+        events=tuple(event.planned(knobs.time_zone) for event in knobs.events),
+        prophet=knobs.prophet,
+        fourier=knobs.fourier,
     )
 
 

@@ -9,10 +9,12 @@ must be given.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from predictscale.config.calendars import holiday_code, zone_name
 from predictscale.config.fields import (
     DAY_S,
     Count,
@@ -25,9 +27,13 @@ from predictscale.config.fields import (
     Span,
     Url,
 )
+from predictscale.config.models import FourierSettings, ProphetSettings
+from predictscale.config.planned import EventSettings
 from predictscale.config.presets import Presets, fleet_signals
+from predictscale.core.calendar import Calendar
 from predictscale.core.capacity import CapacityModel
 from predictscale.core.demand import Signal, SignalName, WorkloadId
+from predictscale.core.events import PlannedEvent
 from predictscale.core.plan import Landing, Mode, OnStale, Policy
 
 LOWEST_LEVEL, HIGHEST_LEVEL = 0.5, 0.995
@@ -96,6 +102,25 @@ class WorkloadDefaults(Frozen):
     forecasters: tuple[str, ...] = Field(
         default=DEFAULT_FORECASTERS, min_length=1, description="Forecasters to try, in this order."
     )
+    time_zone: Annotated[str, AfterValidator(zone_name)] = Field(
+        default="UTC", description="Whose clock its days and weeks follow: an IANA name, as Europe/Berlin."
+    )
+    holidays: Annotated[str, AfterValidator(holiday_code)] | None = Field(
+        default=None,
+        description="Whose public holidays it keeps: a country's code, or that of a part of it, as DE-BY.",
+    )
+    events: tuple[EventSettings, ...] = Field(
+        default=(),
+        max_length=200,
+        description="Planned events: expected when they come, and not learnt from when they are over.",
+    )
+    prophet: ProphetSettings = Field(
+        default=ProphetSettings(), description="What Prophet is told, where `forecasters` name it."
+    )
+    fourier: FourierSettings = Field(
+        default=FourierSettings(),
+        description="What SARIMAX is told, where `forecasters` name sarimax-fourier.",
+    )
 
 
 class NamedWorkload(WorkloadDefaults):
@@ -161,6 +186,10 @@ class WorkloadSettings:
         mode: Live or shadow.
         empty_is_zero: Whether no series means no demand.
         forecasters: Names, in the order they are tried; the caller knows which there are.
+        calendar: Whose clock and holidays its seasons follow.
+        events: What its owner knows of before it comes.
+        prophet: What Prophet is told.
+        fourier: What SARIMAX is told.
     """
 
     workload: WorkloadId
@@ -187,6 +216,10 @@ class WorkloadSettings:
     mode: Mode = Mode.LIVE
     empty_is_zero: bool = False
     forecasters: tuple[str, ...] = DEFAULT_FORECASTERS
+    calendar: Calendar = Calendar()
+    events: tuple[PlannedEvent, ...] = ()
+    prophet: ProphetSettings = ProphetSettings()
+    fourier: FourierSettings = FourierSettings()
 
     def __post_init__(self) -> None:
         if (self.backend is None) == (self.query is None):
@@ -223,7 +256,7 @@ class WorkloadSettings:
         return {signal.name: signal for signal in found}
 
     def fingerprint(self) -> str:
-        """A hash of what a history and a fitted model depend on: whose, and how it is measured.
+        """A hash of what a history and a fitted model depend on: whose, how measured, how learnt from.
 
         Stable across processes and releases of Python. Limits, floors and modes are
         not in it: another ceiling does not make a model wrong.
@@ -238,6 +271,11 @@ class WorkloadSettings:
             "prometheus": self.prometheus,
             "empty_is_zero": self.empty_is_zero,
             "forecasters": list(self.forecasters),
+            "time_zone": self.calendar.zone,
+            "holidays": [day.isoformat() for day in self.calendar.holidays],
+            "events": [_event_parts(event) for event in self.events],
+            "prophet": self.prophet.model_dump(mode="json"),
+            "fourier": self.fourier.model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -255,3 +293,9 @@ class WorkloadSettings:
             return (demand,)
         waiting = self.unit.removesuffix("/s")
         return demand, Signal(SignalName.QUEUE, self.queue_query, waiting, empty_is_zero=self.empty_is_zero)
+
+
+def _event_parts(event: PlannedEvent) -> dict[str, str]:
+    """An event as text that is the same everywhere."""
+    parts = {field.name: getattr(event, field.name) for field in fields(event) if field.name != "name"}
+    return {name: str(part) for name, part in parts.items()}

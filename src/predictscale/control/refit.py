@@ -14,23 +14,28 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any, TypeVar, TypeVarTuple
 
 import anyio
 from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
 
 from predictscale.clock import SystemClock
 from predictscale.core.series import MetricWindow
-from predictscale.errors import FitFailed, NotEnoughHistory
-from predictscale.forecasters.base import Forecaster
-from predictscale.forecasters.chain import Attempt, ChainResult, assemble, quick_ones
-from predictscale.forecasters.registry import FORECASTERS, resolve
-from predictscale.forecasters.worker import Job, work
+from predictscale.errors import FitFailed, NotEnoughHistory, TryNextForecaster
+from predictscale.forecasters.base import Fitted, Forecaster
+from predictscale.forecasters.chain import Attempt, ChainResult, assemble, following, quick_ones
+from predictscale.forecasters.registry import FORECASTERS, Context, resolve
+from predictscale.forecasters.worker import Errand, Job, run, work
 from predictscale.meters import Meters
 
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
+_NOBODYS = Context()
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "STAN_NUM_THREADS")
 
 
@@ -82,7 +87,13 @@ class FitPool:
             os.environ.setdefault(name, "1")
 
     async def fit(
-        self, names: Sequence[str], window: MetricWindow, *, quick_only: bool = False
+        self,
+        names: Sequence[str],
+        window: MetricWindow,
+        *,
+        quick_only: bool = False,
+        context: Context = _NOBODYS,
+        previous: Fitted | None = None,
     ) -> ChainResult:
         """Fit a chain: the champion is the first that succeeds, the quick ones behind it stand in.
 
@@ -90,12 +101,14 @@ class FitPool:
             names: The chain, as settings name it.
             window: The history.
             quick_only: Leave the slow ones out, for an answer at once.
+            context: What the forecasters are told of the workload.
+            previous: What the fit before left behind, which a tournament learns from.
 
         Raises:
             SettingsError: A name is unknown.
             TryNextForecaster: No forecaster of the chain can serve this window.
         """
-        forecasters = resolve(names, known=self._known)
+        forecasters = following(resolve(names, known=self._known, context=context), previous)
         if quick_only:
             forecasters = quick_ones(forecasters)
         attempts: list[Attempt] = []
@@ -104,6 +117,29 @@ class FitPool:
                 continue
             attempts += await self._attempt(job, window)
         return assemble(attempts, window)
+
+    async def run(self, function: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
+        """What a function of a module gives, computed in a worker; it waits for its turn among slow fits.
+
+        Raises:
+            TryNextForecaster: The function did; or its worker died, was killed at the deadline, or
+                could not answer.
+        """
+        async with self._slow.limiter:
+            errand = Errand(function=function, args=args, **self._limits(self._slow.deadline_s))
+            try:
+                # The worker kills itself at the deadline; this is for one that cannot.
+                with anyio.fail_after(self._slow.deadline_s + self._grace_s):
+                    done: _T = await to_process.run_sync(run, errand, cancellable=True, limiter=self._all)
+            except TryNextForecaster:
+                raise
+            except (TimeoutError, BrokenWorkerProcess) as died:
+                self._sweep()
+                deadline_s = self._slow.deadline_s
+                raise FitFailed(f"its worker died, or was killed after {deadline_s:g} s") from died
+            except Exception as error:
+                raise FitFailed(f"no answer from the worker: {type(error).__name__}: {error}") from error
+            return done
 
     async def _attempt(self, forecasters: Sequence[Forecaster], window: MetricWindow) -> list[Attempt]:
         """Try forecasters that share a job; those that lack history need no worker to say so."""
@@ -144,17 +180,19 @@ class FitPool:
     async def _ask(
         self, forecasters: Sequence[Forecaster], window: MetricWindow, deadline_s: float
     ) -> list[Attempt]:
-        job = Job(
-            forecasters=tuple(forecasters),
-            window=window,
-            deadline_s=deadline_s,
-            memory_bytes=self._memory_bytes,
-            scratch=self._scratch,
-            parent=os.getpid(),
-        )
+        job = Job(forecasters=tuple(forecasters), window=window, **self._limits(deadline_s))
         # The worker kills itself at the deadline; this is for one that cannot.
         with anyio.fail_after(deadline_s + self._grace_s):
             return await to_process.run_sync(work, job, cancellable=True, limiter=self._all)
+
+    def _limits(self, deadline_s: float) -> dict[str, Any]:
+        """What a worker may take."""
+        return {
+            "deadline_s": deadline_s,
+            "memory_bytes": self._memory_bytes,
+            "scratch": self._scratch,
+            "parent": os.getpid(),
+        }
 
     def _sweep(self) -> None:
         """Remove the temporary files of workers that are gone."""

@@ -3,6 +3,8 @@
 Holds what can be rebuilt: the newest bins, the history, the fitted model, the
 memory of the last decisions. After a restart the memory is made again by taking
 the same steps over the ticks that have passed, so the answer is the same.
+Planned events are taken out of what models see and laid over what they say
+here, so that no model knows of them.
 """
 
 import asyncio
@@ -15,16 +17,20 @@ from typing import Protocol
 import structlog
 
 from predictscale.config.settings import WorkloadSettings
+from predictscale.control.context import context_of
 from predictscale.control.observe import Watch, observation
 from predictscale.control.shelf import ModelShelf, ShelvedModel
 from predictscale.control.step import StepMemory, step
 from predictscale.core.demand import Signal, SignalName, WorkloadId
+from predictscale.core.events import planned, usual
 from predictscale.core.forecast import Forecast
 from predictscale.core.outcome import Outcome, Scoreboard
 from predictscale.core.plan import Decision
 from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.errors import HoldTarget, TryNextForecaster
-from predictscale.forecasters.chain import ChainResult
+from predictscale.forecasters.base import Fitted
+from predictscale.forecasters.chain import ChainResult, FittedChain, decomposed
+from predictscale.forecasters.registry import Context
 from predictscale.sources.base import Source
 
 _log = structlog.get_logger(__name__)
@@ -60,7 +66,13 @@ class Fits(Protocol):
     """Who fits chains of forecasters: `control.refit.FitPool`, in worker processes."""
 
     async def fit(
-        self, names: Sequence[str], window: MetricWindow, *, quick_only: bool = False
+        self,
+        names: Sequence[str],
+        window: MetricWindow,
+        *,
+        quick_only: bool = False,
+        context: Context = ...,
+        previous: Fitted | None = None,
     ) -> ChainResult:
         """See `FitPool.fit`."""
         ...
@@ -94,6 +106,7 @@ class Tracker:
     ) -> None:
         self.settings = settings
         self.policy = settings.policy()
+        self._context = context_of(settings)
         self._demand = signals[SignalName.DEMAND]
         self._archive = archive
         self._fits = fits
@@ -215,11 +228,20 @@ class Tracker:
         missing = round((end - recent.end).total_seconds() / self._grid.step_s)
         steps = int((self.policy.lookahead_s + self._grid.tick_s) // self._grid.step_s) + 2 + missing
         try:
-            forecast, notes = self._model.fitted.forecast(recent, steps=steps)
+            forecast, notes = self._foresee(self._model.fitted, recent, steps)
         except TryNextForecaster as unusable:
             forecast, notes = None, (f"no forecaster can serve: {unusable}",)
         self._forecast = (end, forecast, (*self._model.notes, *notes))
         return self._forecast[1:]
+
+    def _foresee(
+        self, fitted: FittedChain, recent: MetricWindow, steps: int
+    ) -> tuple[Forecast, tuple[str, ...]]:
+        """What the chain says of a window without its events, with those that are to come."""
+        events = self.settings.events
+        recent = usual(recent, events, keep_present=True)
+        forecast, notes = fitted.forecast(recent, steps=steps)
+        return planned(decomposed(forecast, fitted, recent), events), notes
 
     def _score(self, forecast: Forecast | None) -> tuple[Outcome, ...]:
         """How the forecasts whose windows have closed came out; `forecast` joins those that are open."""
@@ -249,7 +271,13 @@ class Tracker:
         boundary = self._boundary(at)
         window = self._bins.between(boundary - timedelta(seconds=self._grid.history_s), boundary)
         try:
-            result = await self._fits.fit(self.settings.forecasters, window, quick_only=quick)
+            result = await self._fits.fit(
+                self.settings.forecasters,
+                usual(window, self.settings.events),
+                quick_only=quick,
+                context=self._context.around(window.start, window.end),
+                previous=self._model.fitted if self._model is not None else None,
+            )
         except TryNextForecaster as failed:
             _log.info("no forecaster could be fitted", workload=str(self.workload), because=str(failed))
             return

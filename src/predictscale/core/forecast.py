@@ -9,6 +9,41 @@ from predictscale.core.series import Floats
 from predictscale.errors import ForecastNotCredible, ForecastTooShort
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Components:
+    """What the median of a forecast is made of. The parts add up to it.
+
+    All in the demand's unit, each of shape (h,), and of either sign but for the level.
+
+    Args:
+        level: What demand is at now, carried ahead.
+        day: The change that the time of day brings.
+        week: The change that the day of the week brings.
+        events: What planned events add.
+        correction: What is left: the present deviation fading, and all that the model does not name.
+    """
+
+    level: Floats
+    day: Floats
+    week: Floats
+    events: Floats
+    correction: Floats
+
+    def __post_init__(self) -> None:
+        parts = (self.level, self.day, self.week, self.events, self.correction)
+        shapes = {part.shape for part in parts}
+        if len(shapes) != 1 or self.level.ndim != 1:
+            raise ValueError(f"components: shapes {sorted(shapes)}; each is (h,)")
+        if not all(np.isfinite(part).all() for part in parts):
+            raise ValueError("components: not finite")
+
+    @property
+    def total(self) -> Floats:
+        """The sum, which is the median of the forecast, shape (h,)."""
+        total: Floats = self.level + self.day + self.week + self.events + self.correction
+        return total
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Forecast:
     """Quantiles of demand at each coming step.
@@ -23,6 +58,7 @@ class Forecast:
         model: Who said it, as the registry knows it.
         peaks: Quantiles of the highest value over [origin, origin + (j+1)*step), shape (q, h),
             not falling with the level nor with the step; None if the model forecasts values only.
+        components: What the median is made of; None if nobody asked.
 
     Raises:
         ForecastNotCredible: A value is NaN, infinite or negative, or the levels cross.
@@ -34,6 +70,7 @@ class Forecast:
     values: Floats
     model: str
     peaks: Floats | None = None
+    components: Components | None = None
 
     def __post_init__(self) -> None:
         if not self.model:

@@ -1,14 +1,16 @@
 """The settings a decision obeys, and the record that explains it."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from predictscale.core.capacity import CapacityModel
 from predictscale.core.demand import Observation, WorkloadId
 from predictscale.core.forecast import Forecast
+from predictscale.core.knobs import Knobs
 from predictscale.core.outcome import Outcome
+from predictscale.core.tuned import Tuning
 
 
 class Landing(StrEnum):
@@ -103,6 +105,28 @@ class Policy:
     def lookahead_s(self) -> float:
         """How far ahead IsActive looks: cooldown, then a cold start [s]."""
         return self.cooldown_s + self.lead_time_s
+
+    @property
+    def knobs(self) -> Knobs:
+        """The settings that tuning may turn, as they are."""
+        return Knobs(
+            level=self.level,
+            margin=self.margin,
+            limit=self.limit,
+            headroom=self.headroom,
+            hold_s=self.hold_s,
+        )
+
+    def obeying(self, knobs: Knobs) -> "Policy":
+        """The same policy with other settings of those."""
+        return replace(
+            self,
+            level=knobs.level,
+            margin=knobs.margin,
+            limit=knobs.limit,
+            headroom=knobs.headroom,
+            hold_s=knobs.hold_s,
+        )
 
 
 class Stage(StrEnum):
@@ -201,6 +225,7 @@ class Decision:
         forecast: The forecast that was used, if any.
         notes: What else a reader should know: a forecaster that failed, a partial answer.
         outcomes: How forecasts of earlier decisions came out, by horizon.
+        tuning: What self-tuning chose; None if the owner set the quantile.
         valid_until: After this instant the decision may not be served.
     """
 
@@ -214,6 +239,7 @@ class Decision:
     valid_until: datetime
     notes: tuple[str, ...] = field(default=())
     outcomes: tuple[Outcome, ...] = field(default=())
+    tuning: Tuning | None = None
 
     @property
     def answer(self) -> ReplicaPlan:

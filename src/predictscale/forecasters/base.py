@@ -9,7 +9,7 @@ refit, in a worker, and never in the process that answers KEDA.
 from collections.abc import Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
-from predictscale.core.forecast import Forecast
+from predictscale.core.forecast import Components, Forecast
 from predictscale.core.series import MetricWindow
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.975, 0.99, 0.995)
@@ -54,6 +54,26 @@ class Explained(Protocol):
         ...
 
 
+@runtime_checkable
+class Decomposed(Protocol):
+    """A fit that can say what its median is made of."""
+
+    def components(self, recent: MetricWindow, *, steps: int) -> Components:
+        """Level, seasons and the rest of what `predict` says of the same window.
+
+        The parts add up to the median. What the model does not know is zero: one
+        without a week has no season of week. Events are not a model's to know.
+
+        Args:
+            recent: As `Fitted.predict` takes it.
+            steps: How many steps ahead, h.
+
+        Raises:
+            TryNextForecaster: As `Fitted.predict`.
+        """
+        ...
+
+
 class Forecaster(Protocol):
     """A model before it has seen data."""
 
@@ -72,5 +92,18 @@ class Forecaster(Protocol):
         Raises:
             NotEnoughHistory: Less known history than `needs_s`.
             FitFailed: The library raised, did not converge, or gave no numbers.
+        """
+        ...
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """A forecaster that learns from its fit before, too."""
+
+    def after(self, previous: Fitted) -> Forecaster:
+        """The same forecaster, with what the fit before found out.
+
+        Args:
+            previous: What serves now; of any forecaster, or a chain of several.
         """
         ...

@@ -7,26 +7,28 @@ not clipped into a likely one, the next model answers.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from predictscale.clock import SystemClock
-from predictscale.core.forecast import Forecast
+from predictscale.core.forecast import Components, Forecast
 from predictscale.core.series import MetricWindow
 from predictscale.errors import (
     FitFailed,
     ForecastNotCredible,
     TryNextForecaster,
 )
-from predictscale.forecasters.base import LEVELS, Explained, Fitted, Forecaster
+from predictscale.forecasters.base import LEVELS, Decomposed, Explained, Fitted, Follows, Forecaster
 from predictscale.forecasters.robust import highest
 
 CREDIBLE = 5.0
 """A forecast is believed up to this many times the highest confirmed demand."""
 
 _RECENT_S = 3600.0
+_PRESENT_S = 180.0
 
 
 class Skipped(NamedTuple):
@@ -193,6 +195,50 @@ def fit_chain(forecasters: Sequence[Forecaster], window: MetricWindow) -> ChainR
 def quick_ones(forecasters: Sequence[Forecaster]) -> tuple[Forecaster, ...]:
     """Those that fit at once: the chain of the first minutes, until the slow ones are done."""
     return tuple(forecaster for forecaster in forecasters if not forecaster.slow)
+
+
+def following(forecasters: Sequence[Forecaster], previous: Fitted | None) -> tuple[Forecaster, ...]:
+    """The forecasters with what the fit before found out, where they have a use for it."""
+    if previous is None:
+        return tuple(forecasters)
+    return tuple(f.after(previous) if isinstance(f, Follows) else f for f in forecasters)
+
+
+def decomposed(forecast: Forecast, fitted: Fitted, recent: MetricWindow) -> Forecast:
+    """The forecast with its components, by the model that made it.
+
+    A model that knows no parts is told by what everybody can see: the present level, and
+    the rest. The rest always makes the parts add up to this forecast's median.
+
+    Args:
+        forecast: What `fitted` said of `recent`.
+        fitted: A model, or a chain of models one of which made the forecast.
+        recent: What it was made from.
+    """
+    parts = _parts(_author(fitted, forecast.model), recent, forecast.steps)
+    rest = parts.correction + forecast.quantile(0.5) - parts.total
+    return replace(forecast, components=replace(parts, correction=rest))
+
+
+def _parts(author: Fitted | None, recent: MetricWindow, steps: int) -> Components:
+    """What a model says its median is made of, or the present level alone."""
+    if isinstance(author, Decomposed):
+        with suppress(TryNextForecaster):
+            return author.components(recent, steps=steps)
+    near = recent.last(max(_PRESENT_S, recent.step_s))
+    present = float(np.nanmean(near.values)) if near.known.any() else 0.0
+    nothing = np.zeros(steps)
+    return Components(
+        level=np.full(steps, present), day=nothing, week=nothing, events=nothing, correction=nothing
+    )
+
+
+def _author(fitted: Fitted, name: str) -> Fitted | None:
+    """The model of that name among those of a chain, however deep."""
+    members: tuple[Fitted, ...] = getattr(fitted, "members", ())
+    if not members:
+        return fitted if fitted.model == name else None
+    return next((found for member in members if (found := _author(member, name)) is not None), None)
 
 
 def _reasons(errors: Sequence[tuple[str, TryNextForecaster]]) -> tuple[Skipped, ...]:

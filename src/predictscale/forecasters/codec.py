@@ -11,27 +11,35 @@ import json
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import numpy as np
 
+from predictscale.core.calendar import Calendar
 from predictscale.errors import RebuildCache
 from predictscale.forecasters.base import Fitted
+from predictscale.forecasters.boosted import BoostedFitted
+from predictscale.forecasters.boosted.forest import Forest
+from predictscale.forecasters.boosted.learn import Head
 from predictscale.forecasters.chain import FittedChain
 from predictscale.forecasters.curve import Curve, CurveFitted
 from predictscale.forecasters.native import NativeFitted
 from predictscale.forecasters.native.domain import Domain
 from predictscale.forecasters.native.learn import Learned
 from predictscale.forecasters.spread import Spread
-from predictscale.forecasters.tournament import Crowned, Standing
+from predictscale.forecasters.standings import Standing
+from predictscale.forecasters.tournament import Crowned
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised whenever a registered class changes what it holds."""
 
 _HEADER = "header"
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
+        Calendar,
         FittedChain,
         CurveFitted,
         Curve,
@@ -41,6 +49,9 @@ _CLASSES: dict[str, type[Any]] = {
         Domain,
         Crowned,
         Standing,
+        BoostedFitted,
+        Head,
+        Forest,
     )
 }
 
@@ -87,16 +98,18 @@ def decode(data: bytes) -> Fitted:
         raise
     except _DAMAGE as error:
         raise RebuildCache(f"not a fitted model: {type(error).__name__}: {error}") from error
-    if not isinstance(fitted, FittedChain | CurveFitted | NativeFitted | Crowned):
+    if not isinstance(fitted, FittedChain | CurveFitted | NativeFitted | BoostedFitted | Crowned):
         raise RebuildCache(f"a {type(fitted).__name__} is no fitted model")
     return fitted
 
 
-def _read(archive: Any) -> Any:
+def _read(archive: Mapping[str, np.ndarray[Any, Any]]) -> Any:
     header = json.loads(archive[_HEADER].tobytes())
     if header["schema"] != SCHEMA:
         raise RebuildCache(f"a fitted model of schema {header['schema']!r}; this version reads {SCHEMA}")
-    return _unpack(header["fitted"], archive)
+    # Each once: parts that shared an array share it again.
+    arrays = {name: np.asarray(archive[name], dtype=np.float64) for name in archive if name != _HEADER}
+    return _unpack(header["fitted"], arrays)
 
 
 def _pack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
@@ -105,9 +118,11 @@ def _pack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
         case None | bool() | int() | float() | str():
             return value
         case np.ndarray():
-            name = f"a{len(arrays)}"
+            name = next((name for name, array in arrays.items() if array is value), f"a{len(arrays)}")
             arrays[name] = value
             return {"array": name}
+        case date():
+            return {"date": value.isoformat()}
         case tuple():
             return [_pack(item, arrays) for item in value]
         case _ if _CLASSES.get(type(value).__name__) is type(value):
@@ -117,15 +132,17 @@ def _pack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
             raise TypeError(f"{type(value).__name__} is not registered with the codec")
 
 
-def _unpack(value: Any, archive: Any) -> Any:
+def _unpack(value: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
     """What `_pack` was given."""
     match value:
         case {"array": str(name)}:
-            return np.asarray(archive[name], dtype=np.float64)
+            return arrays[name]
+        case {"date": str(text)}:
+            return date.fromisoformat(text)
         case {"class": str(name), "fields": dict(fields)}:
-            return _CLASSES[name](**{key: _unpack(part, archive) for key, part in fields.items()})
+            return _CLASSES[name](**{key: _unpack(part, arrays) for key, part in fields.items()})
         case list():
-            return tuple(_unpack(item, archive) for item in value)
+            return tuple(_unpack(item, arrays) for item in value)
         case dict():
             raise RebuildCache(f"an object of unknown shape: {sorted(value)}")
         case _:

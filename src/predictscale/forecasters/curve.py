@@ -16,10 +16,11 @@ of the two it is.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 
-from predictscale.core.forecast import Forecast
+from predictscale.core.forecast import Components, Forecast
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.errors import ForecastNotCredible, ForecastTooShort, NotEnoughHistory
 from predictscale.forecasters.base import LEVELS
@@ -89,6 +90,7 @@ class CurveFitted:
         high: The highest confirmed demand of the window.
         spread: Errors by lead.
         curve: Expected roots of demand; None if nothing but the present level is expected.
+        weekly: The part of `curve` that is the week's, on its grid; None if it knows no week.
     """
 
     model: str
@@ -97,6 +99,7 @@ class CurveFitted:
     high: float
     spread: Spread
     curve: Curve | None = None
+    weekly: Curve | None = None
 
     def predict(self, recent: MetricWindow, *, steps: int, levels: Sequence[float] = LEVELS) -> Forecast:
         """The present level, the curve's change, past errors. See `Fitted.predict`.
@@ -109,19 +112,10 @@ class CurveFitted:
                 that is allowed to a service that relives its last minutes after a restart.
             ValueError: `recent` lies on another grid.
         """
-        if recent.step_s != self.step_s:
-            raise ValueError(f"recent: on a grid of {recent.step_s:g} s, {self.model} of {self.step_s:g} s")
-        origin_s = _seconds(recent.end)
-        self._check_span(origin_s, steps)
-        deviation, age = self._present(recent)
-        ahead = np.arange(steps, dtype=np.float64)
-        leads = ahead + 1.0 + age
-        left: Floats = deviation * self.spread.share_kept(leads)
-        curve = np.zeros(steps)
-        if self.curve is not None:
-            curve = self.curve.at(origin_s + (ahead + 0.5) * self.step_s)
-        paths: Floats = curve + left + self.spread.quantiles(leads, levels)
-        tops: Floats = np.maximum.accumulate(curve) + left + self.spread.peak_quantiles(leads, levels)
+        seen = self._look(recent, steps)
+        paths: Floats = seen.curve + seen.left + self.spread.quantiles(seen.leads, levels)
+        highest_curve = np.maximum.accumulate(seen.curve)
+        tops: Floats = highest_curve + seen.left + self.spread.peak_quantiles(seen.leads, levels)
         values, peaks = (np.square(np.maximum(table, 0.0)) for table in (paths, np.maximum(tops, paths)))
         return Forecast(
             origin=recent.end,
@@ -132,7 +126,49 @@ class CurveFitted:
             peaks=np.maximum.accumulate(peaks, axis=1),
         )
 
-    def _check_span(self, origin_s: float, steps: int) -> None:
+    def components(self, recent: MetricWindow, *, steps: int) -> Components:
+        """The present, and what the curve makes of it. See `Decomposed.components`.
+
+        The change that the curve expects from now to each step is the day's, but for what
+        is known to be the week's; a slow trend and holidays count as the day's. Parts of a
+        square do not add up by themselves: the week comes on top of the day.
+
+        Raises:
+            TryNextForecaster: As `predict`.
+        """
+        seen = self._look(recent, steps)
+        median = seen.curve + seen.left + self.spread.quantiles(seen.leads, (0.5,))[0]
+        now_s = _seconds(recent.end) - (seen.age + 0.5) * self.step_s
+        now = _drawn(self.curve, np.array([now_s]))
+        weekly = _drawn(self.weekly, np.append(self._ahead_s(recent, steps), now_s))
+        level, whole, week = seen.deviation + now, seen.curve - now, weekly[:-1] - weekly[-1]
+        tops = (np.repeat(level, steps), level + whole - week, level + whole, median)
+        present, by_day, by_week, all_ = (np.square(np.maximum(top, 0.0)) for top in tops)
+        return Components(
+            level=present,
+            day=by_day - present,
+            week=by_week - by_day,
+            events=np.zeros(steps),
+            correction=all_ - by_week,
+        )
+
+    def _look(self, recent: MetricWindow, steps: int) -> "_Seen":
+        """Where demand stands, and what the curve expects of it."""
+        self._check_span(recent, steps)
+        deviation, age = self._present(recent)
+        leads = np.arange(steps, dtype=np.float64) + 1.0 + age
+        left: Floats = deviation * self.spread.share_kept(leads)
+        return _Seen(deviation, age, leads, left, _drawn(self.curve, self._ahead_s(recent, steps)))
+
+    def _ahead_s(self, recent: MetricWindow, steps: int) -> Floats:
+        """The middle of each coming step, seconds since the epoch, shape (h,)."""
+        ahead: Floats = _seconds(recent.end) + (np.arange(steps, dtype=np.float64) + 0.5) * self.step_s
+        return ahead
+
+    def _check_span(self, recent: MetricWindow, steps: int) -> None:
+        if recent.step_s != self.step_s:
+            raise ValueError(f"recent: on a grid of {recent.step_s:g} s, {self.model} of {self.step_s:g} s")
+        origin_s = _seconds(recent.end)
         if origin_s < self.end_s - STALE_S:
             raise ForecastNotCredible(
                 f"{self.model} was fitted on data until {_instant(self.end_s)} "
@@ -157,7 +193,32 @@ class CurveFitted:
         return float(level), values.size - 1 - newest
 
 
-def fit_curve(model: str, window: MetricWindow, curve: Curve | None, *, kept: float | None) -> CurveFitted:
+class _Seen(NamedTuple):
+    """The present and what follows from it, in roots of demand.
+
+    Args:
+        deviation: Of the present from the curve.
+        age: Bins since it was seen.
+        leads: Of each coming step from then, shape (h,).
+        left: Of the deviation at each step, shape (h,).
+        curve: At each step, shape (h,).
+    """
+
+    deviation: float
+    age: int
+    leads: Floats
+    left: Floats
+    curve: Floats
+
+
+def fit_curve(
+    model: str,
+    window: MetricWindow,
+    curve: Curve | None,
+    *,
+    kept: float | None,
+    weekly: Curve | None = None,
+) -> CurveFitted:
     """Measure the errors that re-anchoring `curve` made over `window`.
 
     Args:
@@ -166,6 +227,7 @@ def fit_curve(model: str, window: MetricWindow, curve: Curve | None, *, kept: fl
         curve: Expected roots over (part of) the window and beyond; None expects no change.
         kept: The share of the present deviation that stays; None measures it, which
             suits curves that have a level of their own.
+        weekly: The part of the curve that is the week's, which may be all of it.
 
     Raises:
         FitFailed: The window is too gappy to measure errors.
@@ -185,9 +247,15 @@ def fit_curve(model: str, window: MetricWindow, curve: Curve | None, *, kept: fl
         widest=float(np.nanmax(values) - np.nanmin(values)) if places.size else 0.0,
     )
     end_s = _seconds(window.end)
-    if curve is not None:
-        curve = curve.since(end_s - 2 * STALE_S)
-    return CurveFitted(model, window.step_s, end_s, high, spread, curve)
+    used_s = end_s - 2 * STALE_S
+    used = None if curve is None else curve.since(used_s)
+    of_week = used if weekly is curve else None if weekly is None else weekly.since(used_s)
+    return CurveFitted(model, window.step_s, end_s, high, spread, used, of_week)
+
+
+def _drawn(curve: Curve | None, stamps_s: Floats) -> Floats:
+    """The curve at any stamps, shape (n,); without one nothing changes."""
+    return np.zeros(stamps_s.size) if curve is None else curve.at(stamps_s)
 
 
 def _present_bins(step_s: float) -> int:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from predictscale.core.calendar import Calendar
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.errors import FitFailed, TryNextForecaster
 from predictscale.forecasters.curve import Curve
@@ -55,11 +56,20 @@ class Thinned(NamedTuple):
         Raises:
             FitFailed: A value is not finite.
         """
+        return self._drawn(values * self.scale + self.mean, self.start_s if start_s is None else start_s)
+
+    def part(self, values: Floats) -> Curve:
+        """Standardised values that are a part of such a curve, as its week: what they add to it.
+
+        Raises:
+            FitFailed: A value is not finite.
+        """
+        return self._drawn(values * self.scale, self.start_s)
+
+    def _drawn(self, values: Floats, start_s: float) -> Curve:
         if not np.isfinite(values).all():
             raise FitFailed(f"the curve has {int((~np.isfinite(values)).sum())} values that are not finite")
-        return Curve(
-            self.start_s if start_s is None else start_s, self.step_s, values * self.scale + self.mean
-        )
+        return Curve(start_s, self.step_s, values)
 
 
 def thinned(window: MetricWindow, *, near_s: float, longest_s: float) -> Thinned:
@@ -97,6 +107,21 @@ def outlook(
     thin = thinned(window, near_s=near_s, longest_s=longest_s)
     stamps_s = np.concatenate((thin.stamps_s, thin.ahead_s(reach_s)))
     return thin, stamps_s, window.known_s >= 0.95 * _WEEKLY_FROM_S
+
+
+def by_the_wall(stamps_s: Floats, calendar: Calendar) -> tuple[Floats, float]:
+    """What the clock on the wall shows, counted from a midnight that lies at most a week before.
+
+    That midnight is a whole number of weeks after the epoch, so that the same history some
+    weeks later is the same numbers to the last bit, and an optimiser takes the same way.
+
+    Returns:
+        Local stamps since that midnight [s], shape (n,); and the midnight, in local seconds
+        since the epoch.
+    """
+    local_s = stamps_s + calendar.offsets_s(stamps_s)
+    midnight_s = float(local_s[0] // WEEK_S * WEEK_S)
+    return local_s - midnight_s, midnight_s
 
 
 @contextmanager

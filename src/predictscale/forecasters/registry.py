@@ -1,15 +1,23 @@
-"""The forecasters by the names that settings use. The only list of them."""
+"""The forecasters by the names that settings use, and what a workload's owner tells them.
+
+The only list of them. Refuses to know which forecaster wants what: each is given what it
+has a field for.
+"""
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
 
+from predictscale.core.calendar import Calendar
 from predictscale.errors import Problem, SettingsError
 from predictscale.forecasters.base import Forecaster
-from predictscale.forecasters.fourier import SarimaxFourier
+from predictscale.forecasters.boosted import Boosted
+from predictscale.forecasters.fourier import FourierOptions, SarimaxFourier
 from predictscale.forecasters.naive import LastValue, SeasonalNaiveDay, SeasonalNaiveWeek
 from predictscale.forecasters.native import Native
-from predictscale.forecasters.prophet import ProphetCorrected
+from predictscale.forecasters.prophet import ProphetCorrected, ProphetOptions
 from predictscale.forecasters.smoothing import HoltWinters
 from predictscale.forecasters.tournament import Tournament
 
@@ -21,6 +29,7 @@ _ALL: tuple[Forecaster, ...] = (
     HoltWinters(),
     SarimaxFourier(),
     ProphetCorrected(),
+    Boosted(),
     Tournament((Native(), HoltWinters(), SeasonalNaiveWeek(), SeasonalNaiveDay(), LastValue())),
 )
 
@@ -31,11 +40,39 @@ DEFAULT_CHAIN = (Tournament.name, Native.name, SeasonalNaiveDay.name, LastValue.
 """The chain of a workload whose owner chose none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What forecasters are told of a workload. A forecaster that has a field of this name gets it.
+
+    Args:
+        calendar: Whose clock and holidays its seasons follow.
+        prophet: What Prophet is told.
+        fourier: What SARIMAX is told.
+    """
+
+    calendar: Calendar = Calendar()
+    prophet: ProphetOptions = ProphetOptions()
+    fourier: FourierOptions = FourierOptions()
+
+    def around(self, start: datetime, end: datetime) -> "Context":
+        """The same with the holidays of the years from before `start` to after `end` alone.
+
+        Fits carry their calendar with them, and no fit reaches further.
+        """
+        years = range(start.year - 1, end.year + 2)
+        near = tuple(day for day in self.calendar.holidays if day.year in years)
+        return replace(self, calendar=replace(self.calendar, holidays=near))
+
+
+_NOBODYS = Context()
+
+
 def resolve(
     names: Sequence[str],
     *,
     where: str = "forecasters",
     known: Mapping[str, Forecaster] = FORECASTERS,
+    context: Context = _NOBODYS,
 ) -> tuple[Forecaster, ...]:
     """The forecasters of a chain, in its order.
 
@@ -43,6 +80,7 @@ def resolve(
         names: As the settings give them.
         where: The setting's path, for the message.
         known: The forecasters there are.
+        context: What they are told of the workload.
 
     Raises:
         SettingsError: A name is unknown or comes twice, or there is none; all problems at once.
@@ -56,7 +94,19 @@ def resolve(
         problems.append(Problem(where, "is empty", f"one or more of {', '.join(known)}"))
     if problems:
         raise SettingsError(problems)
-    return tuple(known[name] for name in names)
+    return tuple(_told(known[name], context) for name in names)
+
+
+def _told(forecaster: Forecaster, context: Context) -> Forecaster:
+    """The forecaster with what it has a field for; candidates are told as if they stood alone."""
+    if not is_dataclass(forecaster):
+        return forecaster
+    theirs = {field.name for field in fields(forecaster)}
+    changes = {field.name: getattr(context, field.name) for field in fields(context) if field.name in theirs}
+    if isinstance(forecaster, Tournament):
+        changes["candidates"] = tuple(_told(candidate, context) for candidate in forecaster.candidates)
+    told: Forecaster = replace(forecaster, **changes) if changes else forecaster
+    return told
 
 
 def _complaint(name: str, earlier: Sequence[str], known: Mapping[str, Forecaster]) -> str:

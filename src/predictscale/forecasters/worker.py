@@ -12,9 +12,11 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from predictscale.core.series import MetricWindow
 from predictscale.forecasters.base import Forecaster
@@ -25,28 +27,63 @@ _NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What a worker is asked to do.
+class Limits:
+    """What a worker may take.
 
     Args:
-        forecasters: Fitted one after another.
-        window: The history.
         deadline_s: After this the worker kills itself [s].
         memory_bytes: Beyond this an allocation fails, and with it the fit.
         scratch: A folder for the temporary files of all workers of a pool.
         parent: The process that asks.
     """
 
-    forecasters: Sequence[Forecaster]
-    window: MetricWindow
     deadline_s: float
     memory_bytes: int
     scratch: str
     parent: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Limits):
+    """Fits that a worker is asked for.
+
+    Args:
+        forecasters: Fitted one after another.
+        window: The history.
+    """
+
+    forecasters: Sequence[Forecaster]
+    window: MetricWindow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand(Limits):
+    """Any other work: a function of a module, and what it is called with.
+
+    Args:
+        function: What is called.
+        args: With what.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+
 def work(job: Job) -> list[Attempt]:
     """Fit all forecasters of a job. Never raises for a model's sake; dies at the deadline."""
+    with _within(job):
+        return [attempt(forecaster, job.window) for forecaster in job.forecasters]
+
+
+def run(errand: Errand) -> Any:
+    """What the errand's function gives, or raises; dies at the deadline."""
+    with _within(errand):
+        return errand.function(*errand.args)
+
+
+@contextmanager
+def _within(job: Limits) -> Iterator[None]:
+    """The limits of one job, in a worker that has settled."""
     if os.getpgrp() != os.getpid():
         _settle(job)
     resource.setrlimit(resource.RLIMIT_DATA, (job.memory_bytes, _hard(resource.RLIMIT_DATA)))
@@ -56,12 +93,12 @@ def work(job: Job) -> list[Attempt]:
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, _hard(resource.RLIMIT_CPU)))
     signal.setitimer(signal.ITIMER_REAL, job.deadline_s)
     try:
-        return [attempt(forecaster, job.window) for forecaster in job.forecasters]
+        yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _settle(job: Job) -> None:
+def _settle(job: Limits) -> None:
     """What a worker does once, before its first fit."""
     os.setpgid(0, 0)
     if sys.platform == "linux":

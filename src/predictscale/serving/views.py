@@ -6,7 +6,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from predictscale.control.desk import Registration
-from predictscale.core.forecast import Forecast
+from predictscale.core.forecast import Components, Forecast
 from predictscale.core.plan import Decision, Health, Landing, Mode, OnStale, Policy, ReplicaPlan, Stage
 
 
@@ -113,6 +113,16 @@ class OutcomeView(BaseModel):
     scored: int = Field(description="How many windows have closed; with few of them shares say little.")
 
 
+class ComponentsView(BaseModel):
+    """What the median is made of; the parts add up to it. Each has one value for each step."""
+
+    level: list[float] = Field(description="What demand is at now, carried ahead.")
+    day: list[float] = Field(description="The change that the time of day brings.")
+    week: list[float] = Field(description="The change that the day of the week brings.")
+    events: list[float] = Field(description="What planned events add.")
+    correction: list[float] = Field(description="The rest, which the model does not name.")
+
+
 class ForecastView(BaseModel):
     """Quantiles of what is about to arrive."""
 
@@ -128,6 +138,9 @@ class ForecastView(BaseModel):
     values: list[list[float]] = Field(description="Demand by level and step, shape (levels, h).")
     peaks: list[list[float]] | None = Field(
         description="Highest demand from the origin to each step's end, by level; null if not forecast."
+    )
+    components: ComponentsView | None = Field(
+        description="What the median is made of, in the demand's unit; null if the model was not asked."
     )
     outcomes: list[OutcomeView] = Field(description="How earlier forecasts came out, by horizon.")
     notes: list[str]
@@ -197,6 +210,7 @@ def forecast_view(decision: Decision, forecast: Forecast, *, now: datetime) -> F
         starts=forecast.starts,
         values=forecast.values.tolist(),
         peaks=forecast.peaks.tolist() if forecast.peaks is not None else None,
+        components=_components(forecast.components) if forecast.components is not None else None,
         outcomes=[
             OutcomeView(
                 lead_s=outcome.lead_s,
@@ -223,6 +237,16 @@ def refused_views(registrations: Iterable[tuple[str, str, Registration]]) -> lis
         for namespace, name, registration in registrations
         if registration.error is not None
     ]
+
+
+def _components(parts: Components) -> ComponentsView:
+    return ComponentsView(
+        level=parts.level.tolist(),
+        day=parts.day.tolist(),
+        week=parts.week.tolist(),
+        events=parts.events.tolist(),
+        correction=parts.correction.tolist(),
+    )
 
 
 def _steps(plan: ReplicaPlan) -> list[StepView]:
