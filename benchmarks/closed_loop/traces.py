@@ -89,12 +89,6 @@ class Case:
         return timedelta(seconds=self.first * STEP_S)
 
     @property
-    def scored_demand(self) -> MetricWindow:
-        """The scored part."""
-        at = self.demand.start + timedelta(seconds=self.scored * STEP_S)
-        return self.demand.between(at, self.demand.end)
-
-    @property
     def scored_days(self) -> float:
         """Length of the scored part [d]."""
         return (len(self.demand) - self.scored) / _DAY_STEPS

@@ -7,11 +7,12 @@ settings: neither is registered.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
+from predictscale.core.calendar import Calendar
 from predictscale.core.forecast import Forecast
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.errors import ForecastTooShort, NotEnoughHistory
@@ -19,7 +20,7 @@ from predictscale.forecasters import prophet
 from predictscale.forecasters.base import LEVELS, Forecaster
 from predictscale.forecasters.curve import CurveFitted, fit_curve
 from predictscale.forecasters.evaluate import reaching
-from predictscale.forecasters.library import outlook
+from predictscale.forecasters.library import by_the_wall, outlook
 from predictscale.forecasters.registry import FORECASTERS
 from predictscale.forecasters.robust import DAY_S, require
 
@@ -124,7 +125,11 @@ class ProphetRaw:
         """The curve that the corrected one uses, none of the present deviation kept."""
         require(window, self.needs_s(window.step_s))
         thin, stamps_s, weekly = outlook(window, near_s=900.0, longest_s=28 * DAY_S, reach_s=self.reach_s)
-        drawn = prophet._draw(thin, stamps_s, weekly=weekly)  # noqa: SLF001 - the same curve, on purpose
+        local_s, _ = by_the_wall(stamps_s, Calendar())
+        options = prophet.ProphetOptions()
+        if not weekly:
+            options = replace(options, weekly_harmonics=0)
+        drawn, _ = prophet._draw(thin, local_s, options, ())  # noqa: SLF001 - the same curve, on purpose
         return fit_curve(self.name, window, thin.curve(drawn), kept=0.0)
 
 

@@ -2,7 +2,8 @@
 
 One synthetic workload whose users live in Berlin, learnt from four weeks, then replayed with a
 loss of measurements, a burst of ten times the demand, the change to summer time, an hour
-in which nothing gets through, demand that doubles and stays, and Good Friday. For looking
+in which nothing gets through, demand that doubles and stays, and Good Friday. Its owner
+set the time zone and the country, and planned none of the rest. For looking
 at, not for scoring; refuses to pass for real.
 """
 
@@ -18,12 +19,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from benchmarks.forecast.models import entries
 
+from predictscale.config.calendars import holidays_of
+from predictscale.core.calendar import Calendar
 from predictscale.core.series import Floats, MetricWindow
-from predictscale.forecasters.evaluate import RollingForecasts, actuals, rolling
+from predictscale.forecasters.base import Forecaster
+from predictscale.forecasters.evaluate import RollingForecasts, actuals, reaching, rolling
+from predictscale.forecasters.registry import FORECASTERS, Context, resolve
+from predictscale.forecasters.robust import DAY_S
 from predictscale.sources.synthetic import SyntheticDemand
 
 OUT = Path(__file__).parent / "plots"
 ZONE = ZoneInfo("Europe/Berlin")
+COUNTRY = "DE"
 STEP_S = 60.0
 LEAD_S = 600.0
 EVERY_S = 300.0
@@ -98,12 +105,21 @@ def demand() -> MetricWindow:
     return MetricWindow(whole.start, STEP_S, values)
 
 
+def told(model: str) -> Forecaster:
+    """The model as the workload's owner has it: with the zone and the holidays, if it is one for owners."""
+    if model not in FORECASTERS:
+        return entries(quick=False)[model].forecaster
+    owners = Context(calendar=Calendar(ZONE.key, holidays_of(COUNTRY))).around(FIRST - _LEARN, LAST)
+    (forecaster,) = resolve((model,), context=owners)
+    return reaching(forecaster, 2 * REFIT_S + DAY_S)
+
+
 def replay(model: str, window: MetricWindow) -> RollingForecasts:
     """What the model said, every five minutes."""
     first, last = FIRST.astimezone(UTC), LAST.astimezone(UTC) - timedelta(seconds=LEAD_S)
     count = int((last - first).total_seconds() // EVERY_S) + 1
     return rolling(
-        entries(quick=False)[model].forecaster,
+        told(model),
         window,
         origins=[first + timedelta(seconds=EVERY_S * place) for place in range(count)],
         leads_s=[LEAD_S],
@@ -131,7 +147,7 @@ def draw(model: str, window: MetricWindow, said: RollingForecasts, out: Path) ->
         axes.set_title(f"{model}, {LEAD_S / 60:g} min ahead: {title} (synthetic demand)")
         axes.set_ylabel("requests/s")
         clock = dates.DateFormatter("%a %d %b\n%H:%M", tz=ZONE)  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_locator(dates.AutoDateLocator(tz=ZONE))  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(dates.AutoDateLocator(tz=ZONE, maxticks=9))  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_formatter(clock)
         axes.legend(loc="upper left")
         files.append(out / f"{model}-{'week' if event is None else event.name}.png")

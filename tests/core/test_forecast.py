@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -54,6 +55,55 @@ def test_nan_infinite_negative_and_crossing_quantiles_are_not_credible(
 ) -> None:
     with pytest.raises(ForecastNotCredible):
         forecast(*paths)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf"), -1e-300])
+@pytest.mark.parametrize("place", [(0, 0), (1, 2), (2, 3)])
+def test_one_wrong_number_anywhere_in_values_or_peaks_is_enough(wrong: float, place: tuple[int, int]) -> None:
+    fine, spoilt = np.zeros((3, 4)), np.zeros((3, 4))
+    spoilt[place] = wrong
+    for values, peaks in ((spoilt, fine), (fine, spoilt)):
+        with pytest.raises(ForecastNotCredible):
+            Forecast(ORIGIN, 60.0, (0.1, 0.5, 0.9), values, "m", peaks)
+
+
+def test_what_rounding_takes_away_is_not_a_crossing_but_more_is() -> None:
+    flat = np.zeros((2, 2))
+    for below, credible in ((0.5e-9, True), (2e-9, False)):
+        crossed = 1e6 * np.array([[1.0, 1.0], [1.0 - below, 2.0]])
+        fallen = 1e6 * np.array([[1.0, 1.0 - below], [2.0, 2.0]])
+        for values, peaks in ((crossed, None), (flat, crossed), (flat, fallen)):
+            with nullcontext() if credible else pytest.raises(ForecastNotCredible):
+                Forecast(ORIGIN, 60.0, (0.5, 0.9), values, "m", peaks)
+
+
+@pytest.mark.parametrize("levels", [(), (0.0, 0.5), (0.5, 1.0), (0.9, 0.5), (0.5, 0.5), (0.5, float("nan"))])
+def test_levels_ascend_between_0_and_1(levels: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="levels"):
+        Forecast(ORIGIN, 60.0, levels, np.ones((len(levels), 2)), "m")
+
+
+@pytest.mark.parametrize(
+    ("values", "peaks"), [((1, 2), None), ((2,), None), ((2, 0), None), ((2, 2), (2, 3))]
+)
+def test_tables_have_a_row_for_each_level_and_one_shape(
+    values: tuple[int, ...], peaks: tuple[int, ...] | None
+) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        Forecast(
+            ORIGIN, 60.0, (0.5, 0.9), np.ones(values), "m", peaks=None if peaks is None else np.ones(peaks)
+        )
+
+
+def test_a_forecast_is_its_own_and_cannot_be_written_to() -> None:
+    values = np.ones((1, 2))
+    told = Forecast(ORIGIN, 60.0, (0.5,), values, "m", values)
+    values[0, 0] = 7.0
+    assert told.quantile(0.5)[0] == 1.0
+    assert told.peaks is not None
+    for table in (told.values, told.peaks):
+        with pytest.raises(ValueError, match="read-only"):
+            table[0, 0] = 7.0
 
 
 def test_a_model_of_peaks_answers_with_the_quantile_of_the_maximum() -> None:

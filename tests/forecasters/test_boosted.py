@@ -10,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made_series import DAY_S, MONDAY, at, shop, window, with_gaps
-from predictscale.core.calendar import Calendar
 from predictscale.core.forecast import Forecast
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.errors import FitFailed, NotEnoughHistory, TryNextForecaster
+from predictscale.forecasters.base import LEVELS, Explained
 from predictscale.forecasters.boosted import Ask, Boosted, BoostedFitted, predict_together
 from predictscale.forecasters.boosted.duel import MOST
-from predictscale.forecasters.boosted.features import Views
+from predictscale.forecasters.boosted.fitted import _past
 from predictscale.forecasters.boosted.fitted import _tables as _tables_of
-from predictscale.forecasters.boosted.sight import Scale, along
 from predictscale.forecasters.chain import fit_chain
 from predictscale.forecasters.codec import decode, encode
 from predictscale.forecasters.native import Native, mixture
@@ -29,11 +28,12 @@ _STEPS = 12
 
 
 def pulses(*, days: float, seed: int = 4, step_s: float = 300.0) -> MetricWindow:
-    """A job at a quarter past every third hour, for a quarter of an hour, on noise."""
+    """A job that runs for half an hour and rests for three quarters, on noise; no day repeats another."""
     draw = np.random.default_rng(seed)
     stamps = np.arange(round(days * DAY_S / step_s)) * step_s
-    on = (stamps % 10_800.0 >= 900.0) & (stamps % 10_800.0 < 1800.0)
-    return window(np.where(on, 120.0, 20.0) * draw.lognormal(0.0, 0.1, stamps.size), step_s=step_s)
+    return window(
+        np.where(stamps % 4500.0 < 1800.0, 120.0, 20.0) * draw.lognormal(0.0, 0.1, stamps.size), step_s=step_s
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def _tables(forecast: Forecast) -> tuple[Floats, Floats]:
 
 def _trusting(fitted: BoostedFitted, share: float) -> BoostedFitted:
     """The same fit with another share for the trees."""
-    heads = tuple(replace(head, share=np.full_like(head.share, share)) for head in fitted.heads)
+    heads = tuple(replace(head, share=np.full_like(head.share, share), alike=1.0) for head in fitted.heads)
     return replace(fitted, heads=heads)
 
 
@@ -247,7 +247,7 @@ def _asked_for_a_day(fitted: BoostedFitted, series: MetricWindow, start_day: flo
     return said, came
 
 
-def test_pulses_that_come_by_the_clock_are_foretold_better_than_by_the_engine() -> None:
+def test_pulses_that_keep_no_daily_clock_are_foretold_better_than_by_the_engine() -> None:
     series = pulses(days=11)
     fitted = Boosted().fit(series.between(MONDAY, at(10)))
     assert fitted.heads[-1].share.min() > 0.5
@@ -270,27 +270,74 @@ def test_errors_that_grew_since_the_fit_widen_what_the_trees_say() -> None:
     now = MetricWindow(MONDAY, 300.0, stormy)
     fitted = _trusting(Boosted().fit(calm.between(MONDAY, at(9))), MOST)
     unaware = replace(fitted, engine=replace(fitted.engine, end_s=now.end.timestamp()))
-    tables = [_tables_of([Ask(one, now, 6)])[..., 0] for one in (fitted, unaware)]
+    tables = [_tables_of([Ask(one, now, 6)], one.heads)[..., 0] for one in (fitted, unaware)]
     upper, middle = mixture.TABLE.index(0.95), mixture.MIDDLE
     widths = [table[upper] - table[middle] for table in tables]
     assert (widths[0] > 1.3 * widths[1]).all()
     np.testing.assert_allclose(tables[0][: middle + 1], tables[1][: middle + 1])
 
 
-def test_trees_are_told_the_owners_holidays() -> None:
-    """Every third day is idle, at random, and named a holiday: only who is told knows how the next begins."""
-    draw = np.random.default_rng(11)
-    idle = draw.random(25) < 0.35
-    idle[[3, 17, 22, 23]], idle[24] = False, True
-    bins = np.arange(24 * 288 + 93)
-    busy = np.where((bins % 288 >= 96) & ~idle[bins // 288], 100.0, 10.0)
-    series = window(busy * draw.lognormal(0.0, 0.05, busy.size))
-    days = tuple((MONDAY + timedelta(days=int(day))).date() for day in np.flatnonzero(idle))
-    rose = []
-    for calendar in (Calendar(), Calendar(holidays=days)):
-        fitted = Boosted(calendar=calendar).fit(series)
-        end_s = series.end.timestamp()
-        views = Views.at(along(series.values, fitted.scale, end_s=end_s, every=1, calendar=calendar))
-        rose.append(float(fitted.heads[-1].location.say(views.towards(6)[-1:])[0]))
-    assert rose[0] > 0.5
-    assert rose[1] < 0.2
+def test_a_fit_says_how_far_it_trusts_its_trees(fitted: BoostedFitted) -> None:
+    assert isinstance(fitted, Explained)
+    trusted = _trusting(fitted, 0.25)
+    assert trusted.because == (
+        "boosted: share of the trees in the upper quantiles of the peak: "
+        "25% at 300 s, 25% at 600 s, 25% at 1800 s"
+    )
+
+
+@pytest.mark.parametrize("since", [-5, 0, 1, 2, 3, 7, 400])
+def test_windows_are_followed_on_the_grid_of_the_fit(
+    history: MetricWindow, fitted: BoostedFitted, since: int
+) -> None:
+    end_s = history.end.timestamp() - since * 300.0
+    ask = Ask(replace(fitted, engine=replace(fitted.engine, end_s=end_s)), history, 6)
+    back = _past(ask).back
+    assert back[-1] == 0
+    assert (np.diff(back) < 0).all()
+    followed = back[:-1]
+    assert ((since - followed) % 3 == 0).all()
+    assert (followed > 0).all()
+    assert (followed <= max(since, 0)).all()
+    assert followed.size == min(max(since, 0), 360) // 3
+
+
+def test_who_errs_differently_is_surer_together(history: MetricWindow, fitted: BoostedFitted) -> None:
+    alike, differing = (
+        replace(fitted, heads=tuple(replace(h, share=np.full(3, 0.5), alike=much) for h in fitted.heads))
+        for much in (1.0, 0.5)
+    )
+    lead = fitted.heads[-1].lead
+    sure, unsure = (_tables(one.predict(history, steps=lead))[1][:, -1] for one in (differing, alike))
+    middle = LEVELS.index(0.5)
+    assert sure[middle] == pytest.approx(unsure[middle], rel=1e-9)
+    assert (sure[middle + 1 :] < unsure[middle + 1 :]).all()
+
+
+def test_levels_without_the_median_are_those_of_all_levels(
+    history: MetricWindow, fitted: BoostedFitted
+) -> None:
+    some = _tables(fitted.predict(history, steps=_STEPS, levels=(0.9, 0.99)))
+    every = _tables(fitted.predict(history, steps=_STEPS, levels=(0.5, 0.9, 0.99)))
+    for mine, theirs in zip(some, every, strict=True):
+        np.testing.assert_array_equal(mine, theirs[1:])
+
+
+def test_a_surge_beyond_all_that_was_learned_is_believed(
+    history: MetricWindow, fitted: BoostedFitted
+) -> None:
+    whole = history.between(MONDAY, at(9)).values.copy()
+    whole[-6:] = 10 * np.nanmax(whole)
+    surge = MetricWindow(MONDAY, 300.0, whole)
+    mine, engine = (one.predict(surge, steps=6) for one in (_trusting(fitted, MOST), fitted.engine))
+    assert _tables(mine)[1][LEVELS.index(0.9), -1] > 0.7 * _tables(engine)[1][LEVELS.index(0.9), -1]
+
+
+@pytest.mark.parametrize("gap", [0, 1])
+def test_who_asks_less_far_hears_the_same(history: MetricWindow, fitted: BoostedFitted, gap: int) -> None:
+    whole = history.between(MONDAY, at(9))
+    recent = MetricWindow(whole.start, 300.0, np.append(whole.values, np.full(gap, np.nan)))
+    far = _tables(fitted.predict(recent, steps=40))
+    for steps in (1, 2, 3, 6, 13):
+        for near, whole_table in zip(_tables(fitted.predict(recent, steps=steps)), far, strict=True):
+            np.testing.assert_allclose(near, whole_table[:, :steps], rtol=1e-9)

@@ -1,6 +1,7 @@
 """What the boosted forecaster is made of: exported trees, views of the past, parts, shares."""
 
 from datetime import timedelta
+from typing import ClassVar
 
 import lightgbm
 import numpy as np
@@ -17,7 +18,7 @@ from predictscale.forecasters.boosted.features import Views
 from predictscale.forecasters.boosted.forest import Forest
 from predictscale.forecasters.boosted.learn import LEAST_ROWS, NEWEST_DAYS, Foretold, learn, parts_of, seen_by
 from predictscale.forecasters.boosted.sight import Past, Scale, along, together
-from predictscale.forecasters.native import mixture
+from predictscale.forecasters.native import Native, NativeFitted, mixture
 
 _QUICK = settings(max_examples=15, deadline=None)
 _SIZE = grow.Size(trees=12, depth=4, least_rows=5)
@@ -138,12 +139,11 @@ def test_the_same_time_a_day_ago_is_told_by_the_clock_on_the_wall() -> None:
         assert sight.origins[-1, 0] - sight.places[0, -1, 0] == bins
 
 
-def test_a_holiday_is_a_day_of_its_own() -> None:
-    series = shop(days=2)
+def test_a_holiday_is_a_sunday() -> None:
+    series = shop(days=7)
     calendar = Calendar(holidays=(MONDAY.date(),))
     sight = along(series.values, _SCALE, end_s=_end_s(series), every=1, calendar=calendar)
-    assert set(sight.day[:287, 0]) == {7.0}
-    assert set(sight.day[288:-1, 0]) == {5.0}
+    assert sight.day[::288, 0].tolist() == [3.0, 5.0, 6.0, 0.0, 1.0, 2.0, 3.0]
 
 
 @given(days=st.integers(3, 28))
@@ -203,5 +203,48 @@ def test_shares_follow_the_losses_and_never_reach_one() -> None:
 
 
 def test_without_evidence_both_have_an_equal_say() -> None:
-    nothing = np.full((3, 5), np.nan)
-    np.testing.assert_array_equal(duel._share(np.full(5, np.nan), nothing, nothing), duel.EVEN)
+    nothing = np.empty((3, 0))
+    assert duel._verdict(_SCALE, np.empty(0), nothing, nothing) is duel.UNDECIDED
+
+
+def test_errors_that_are_alike_are_told_from_those_that_are_not() -> None:
+    draw = np.random.default_rng(2)
+    came = draw.normal(0.0, 1.0, 2000)
+    told = np.array([0.0, 1.3, 2.0])[:, None] + np.zeros(2000)
+    assert duel._alike(came, told, told) == pytest.approx(1.0)
+    one, other = (told + draw.normal(0.0, 2.0, 2000) for _ in range(2))
+    assert duel._alike(came, one, other) < 0.5
+    assert duel._alike(came[:5], one[:, :5], other[:, :5]) > 0.85
+
+
+class _Watched(Native):
+    """The engine, and until when it was shown the history."""
+
+    shown: ClassVar[list[MetricWindow]] = []
+
+    def fit(self, window: MetricWindow) -> NativeFitted:
+        self.shown.append(window)
+        return super().fit(window)
+
+
+def test_the_engine_is_judged_on_days_that_it_did_not_see() -> None:
+    series = shop(days=6)
+    origins = np.arange(4 * 288, 6 * 288 - 6)
+    told = Foretold(np.zeros(origins.size), np.zeros((len(mixture.TABLE), origins.size)))
+    base = np.log1p(series.values[origins - 1] / _SCALE.offset)
+    watched = _Watched()
+    found = duel.duel(series, _SCALE, origins=origins, base=base, foretold=[told], leads=[6], engine=watched)
+    assert [window.end for window in watched.shown] == [at(4)]
+    assert found[0].share.shape == duel.EVEN.shape
+    watched.shown.clear()
+
+
+def test_where_the_engine_cannot_be_fitted_both_have_an_equal_say() -> None:
+    series = shop(days=4)
+    silent = MetricWindow(series.start, 300.0, np.full(len(series), np.nan))
+    origins = np.arange(288, 576)
+    told = Foretold(np.zeros(288), np.zeros((len(mixture.TABLE), 288)))
+    found = duel.duel(
+        silent, _SCALE, origins=origins, base=np.zeros(288), foretold=[told], leads=[6], engine=Native()
+    )
+    assert found == [duel.UNDECIDED]

@@ -312,7 +312,7 @@ def test_auto_says_who_of_its_chain_answered() -> None:
     trace = shop(days=4)
     said = roll(FORECASTERS["auto"], trace, spaced_origins(trace, 3, ahead_s=1800.0))
     assert said.model == "auto"
-    assert set(said.authors) <= {"native", "holt-winters", "seasonal-naive-day", "last-value"}
+    assert set(said.authors) <= {"native", "boosted", "holt-winters", "seasonal-naive-day", "last-value"}
     assert said.failures == ()
 
 

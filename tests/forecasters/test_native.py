@@ -1,31 +1,40 @@
 """The engine of our own: what it foresees, what it forgets, and how soon it can be trusted again."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from made_series import DAY_S, HOUR_S, MONDAY, at, office_hours, shop, window, with_gaps
+from predictscale.core.forecast import Forecast
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.forecasters.codec import decode, encode
 from predictscale.forecasters.naive import LastValue
-from predictscale.forecasters.native import Native, NativeFitted
+from predictscale.forecasters.native import Ask, Native, predict_together
 
 _LEVELS = (0.5, 0.9, 0.95, 0.99)
 
 
-def _peaks_met(series: MetricWindow, *, first: int, stop: int, steps: int) -> Floats:
-    """Whether each level of the peak was met, for origins at these bins, refitted hourly; shape (n, q)."""
-    fitted: NativeFitted | None = None
-    met = []
-    for origin in range(first, stop):
-        seen = MetricWindow(series.start, series.step_s, series.values[:origin])
-        if fitted is None or (origin - first) % round(HOUR_S / series.step_s) == 0:
-            fitted = Native().fit(seen)
-        forecast = fitted.predict(seen, steps=steps, levels=_LEVELS)
-        assert forecast.peaks is not None
-        met.append(series.values[origin : origin + steps].max() <= forecast.peaks[:, -1])
-    return np.array(met, dtype=np.float64)
+def _peaks(
+    series: MetricWindow, *, first: int, stop: int, leads: Sequence[int]
+) -> list[tuple[Floats, Floats]]:
+    """For each lead: the peaks that came, (n,), and what was said of them, (n, q), refitted hourly."""
+    hour, values = round(HOUR_S / series.step_s), series.values
+    told: list[Forecast] = []
+    for start in range(first, stop, hour):
+        seen = [MetricWindow(series.start, series.step_s, values[: start + past]) for past in range(hour)]
+        fitted = Native().fit(seen[0])
+        answers = predict_together([Ask(fitted, each, max(leads), _LEVELS) for each in seen])
+        told += [answer for answer in answers if isinstance(answer, Forecast)]
+    assert len(told) == stop - first
+    return [
+        (
+            np.array([values[origin : origin + lead].max() for origin in range(first, stop)]),
+            np.array([forecast.peaks[:, lead - 1] for forecast in told if forecast.peaks is not None]),
+        )
+        for lead in leads
+    ]
 
 
 def test_ten_minutes_of_history_are_enough_for_a_level_and_a_spread() -> None:
@@ -75,16 +84,25 @@ def test_where_nothing_can_be_learned_it_is_no_worse_than_the_last_value() -> No
     assert np.mean(native) < 1.1 * np.mean(last)
 
 
-def test_an_hour_after_demand_grew_fourfold_the_peak_is_covered_again() -> None:
-    met = []
+@pytest.mark.parametrize(("factor", "most"), [(4.0, 1.3), (0.25, 1.6)])
+def test_an_hour_after_demand_became_four_times_another_the_peak_is_covered_again(
+    factor: float, most: float
+) -> None:
+    """From the second hour to the fourth, at night and in the afternoon; and not by hoping for the old level.
+
+    Counts of a quarter are twice as noisy for their size, so more than they came to has to be said.
+    """
+    runs = []
     for seed, hour in ((0, 2), (1, 2), (2, 2), (3, 15), (4, 15), (5, 15)):
-        calm = shop(days=11, seed=seed)
+        shifted = shop(days=11, seed=seed).values.copy()
         shift = round((10 * DAY_S + hour * HOUR_S) / 300.0)
-        grown = calm.values.copy()
-        grown[shift:] *= 4
-        met.append(_peaks_met(window(grown), first=shift + 12, stop=shift + 48, steps=2))
-    covered = np.concatenate(met).mean(axis=0)
-    assert (covered[1:] >= np.array([0.9, 0.95, 0.99]) - 0.04).all()
+        shifted[shift:] *= factor
+        runs.append(_peaks(window(shifted), first=shift + 12, stop=shift + 48, leads=(2, 6)))
+    for lead in zip(*runs, strict=True):
+        came, said = (np.concatenate(each) for each in zip(*lead, strict=True))
+        covered = (came[:, None] <= said).mean(axis=0)
+        assert (covered[1:] >= np.array([0.9, 0.95, 0.99]) - 0.04).all()
+        assert np.median(said[:, _LEVELS.index(0.95)] / came) < most
 
 
 @pytest.mark.parametrize(

@@ -196,3 +196,29 @@ def test_what_is_no_tournament_is_nothing_to_learn_from() -> None:
     forecasters: tuple[Forecaster, ...] = (tournament, LastValue())
     assert following(forecasters, LastValue().fit(history_)) == forecasters
     assert following(forecasters, None) == forecasters
+
+
+def test_a_slow_challenger_that_would_not_serve_rests_where_a_quick_one_is_asked_every_time() -> None:
+    quick_fits: list[datetime] = []
+    slow_fits: list[datetime] = []
+    candidates = (
+        wrong("home", 1.0),
+        wrong("quick", 1.05, quick_fits),
+        cast("Forecaster", _Wrong("slow", 1.05, slow_fits, slow=True)),
+    )
+    past: tuple[Standing, ...] = ()
+    for hour in range(24):
+        past = judge(candidates, history(hour), past=past)
+    assert len(quick_fits) == 24
+    assert len(slow_fits) < 8
+    assert by_name(past)["slow"].lost > 1
+
+
+def test_a_slow_challenger_that_rests_is_asked_at_once_when_the_first_candidate_gets_bad() -> None:
+    fits: list[datetime] = []
+    slow = cast("Forecaster", _Wrong("slow", 1.2, fits, slow=True))
+    rested = judge((wrong("home", 1.1), slow), history(0))
+    rested = judge((wrong("home", 1.1), slow), history(1), past=rested)
+    assert len(fits) == 1
+    judge((wrong("home", 3.0), slow), history(2), past=rested)
+    assert len(fits) == 2

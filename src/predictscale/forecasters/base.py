@@ -1,9 +1,10 @@
 """The one contract of all forecasters.
 
 A forecaster fits on a window, away from the serving process, and leaves a
-`Fitted` behind: a frozen value of numbers and numpy arrays that predicts in
-well under a millisecond with numpy alone. So a slow library is paid for once a
-refit, in a worker, and never in the process that answers KEDA.
+`Fitted` behind: a frozen value of numbers and numpy arrays that predicts with
+numpy alone, in a few milliseconds at most, or a third of one in company
+(`native.predict_together`). So a slow library is paid for once a refit, in a worker, and
+never in the process that answers KEDA.
 """
 
 from collections.abc import Sequence

@@ -30,7 +30,7 @@ _ALL: tuple[Forecaster, ...] = (
     SarimaxFourier(),
     ProphetCorrected(),
     Boosted(),
-    Tournament((Native(), HoltWinters(), SeasonalNaiveWeek(), SeasonalNaiveDay(), LastValue())),
+    Tournament((Native(), Boosted(), HoltWinters(), SeasonalNaiveWeek(), SeasonalNaiveDay(), LastValue())),
 )
 
 FORECASTERS: Mapping[str, Forecaster] = MappingProxyType({f.name: f for f in _ALL})

@@ -2,9 +2,9 @@
 
 Each is fitted on the history before the last days and asked at origins all
 through them, for the peak that decides; losses are relative to the last value's.
-A challenger that lost clearly cannot pay for its compute: it rests for two
-hours, then four, up to a day, on a grid that all replicas share, and is asked
-sooner if the champion becomes as bad. Refuses percentage errors, and
+A challenger that lost clearly cannot pay for its compute, and neither can a slow
+one that would not serve: it rests for two hours, then four, up to a day, on a
+grid that all replicas share, and is asked sooner if the others become as bad. Refuses percentage errors, and
 judges no model by days that it was fitted on.
 """
 
@@ -32,7 +32,8 @@ CLEARLY = 0.9
 """A challenger replaces the first candidate only with less than this share of its loss."""
 
 LOST = 1.25
-"""A challenger with more than this many times the least loss has lost clearly."""
+"""A challenger with more than this many times the least loss has lost clearly; a slow one, whose fit
+takes seconds, has as soon as it does not replace the first candidate."""
 
 RESTS_S = (0.0, *(hours * 3600.0 for hours in (2, 4, 8, 16, 24)))
 """How long it rests, by how many times in a row it has lost clearly [s]."""
@@ -95,17 +96,19 @@ def judge(
         return ()
     rests = {s.name: s for s in _resting(candidates[1:], past, end_s=window.end.timestamp())}
     asked = {c.name: trial.standing(c) for c in candidates if c.name not in rests}
-    # A champion that has become as bad as one that rests is compared with it at once.
+    home = asked[candidates[0].name]
+    # Others that have become as bad as one that rests are compared with it at once.
     for candidate in candidates:
         rested = rests.get(candidate.name)
-        if rested is not None and rested.loss is not None and rested.loss <= LOST * _least(asked.values()):
+        bar = _bar(candidate, home, least=_least(asked.values()))
+        if rested is not None and rested.loss is not None and rested.loss <= bar:
             asked[candidate.name] = trial.standing(candidate)
             del rests[candidate.name]
     least, before = _least(asked.values()), {s.name: s.lost for s in past}
-    told = [asked[candidates[0].name]]
+    told = [home]
     for candidate in candidates[1:]:
         if (standing := asked.get(candidate.name)) is not None:
-            lost = trial.lost(candidate, standing, least=least)
+            lost = trial.lost(candidate, standing, bar=_bar(candidate, home, least=least))
             told.append(replace(standing, lost=before.get(standing.name, 0) + 1) if lost else standing)
 
     def rank(standing: Standing) -> float:
@@ -113,6 +116,14 @@ def judge(
         return loss * CLEARLY if standing.name == candidates[0].name else loss
 
     return (*sorted(told, key=rank), *sorted(rests.values(), key=rank))
+
+
+def _bar(candidate: Forecaster, home: Standing, *, least: float) -> float:
+    """The loss above which a challenger has lost clearly."""
+    bar = LOST * least
+    if not candidate.slow or home.loss is None:
+        return bar
+    return min(bar, CLEARLY * home.loss)
 
 
 def _resting(challengers: Iterable[Forecaster], past: Sequence[Standing], *, end_s: float) -> list[Standing]:
@@ -184,11 +195,11 @@ class _Trial:
         end_s = self.window.end.timestamp()
         return Standing(candidate.name, geometric_mean(ratios) if ratios else None, end_s)
 
-    def lost(self, candidate: Forecaster, standing: Standing, *, least: float) -> bool:
-        """Whether a candidate did clearly worse than the best, or could not answer although it should."""
+    def lost(self, candidate: Forecaster, standing: Standing, *, bar: float) -> bool:
+        """Whether a candidate did worse than its bar, or could not answer although it should."""
         if candidate.name == LastValue.name:
             return False
         if standing.loss is not None:
-            return standing.loss > LOST * least
+            return standing.loss > bar
         had = self.window.between(self.window.start, self.origins[0])
         return had.known_s >= candidate.needs_s(self.window.step_s)

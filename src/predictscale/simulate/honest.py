@@ -36,10 +36,10 @@ class Rule:
     """
 
     asked: float
-    aim: float = 0.6
+    aim: float = 0.9
     record: int = 120
     least: int = 24
-    keep: float = 0.05
+    keep: float = 0.02
 
     def __post_init__(self) -> None:
         if not (0 < self.asked < 1 and self.aim > 0 and math.isfinite(self.aim) and 0 <= self.keep < 1):

@@ -1,6 +1,6 @@
 """Forecasts of the trees and the engine together, for one window or many of them.
 
-Values are the engine's. Peaks are a geometric mean of what both say, by shares that the fit found;
+Values are the engine's. Peaks lie between what both say, in logs and by shares that the fit found;
 they start as the engine's at a lead of one step, where a peak is a value, and return to them beyond
 the longest lead that trees learned. Errors of windows that closed since the fit widen or narrow what
 the trees say, and are forgotten again: the same `recent` gives the same forecast.
@@ -24,6 +24,7 @@ from predictscale.forecasters.base import LEVELS
 from predictscale.forecasters.boosted.features import Views
 from predictscale.forecasters.boosted.learn import Head
 from predictscale.forecasters.boosted.sight import Past, Scale, together
+from predictscale.forecasters.curve import STALE_S
 from predictscale.forecasters.native import NativeFitted, mixture
 from predictscale.forecasters.native.panel import bins
 from predictscale.forecasters.robust import BELIEVED, DAY_S, highest
@@ -36,6 +37,7 @@ EVERY_S = 900.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FADES = 4.0
+_UPPER = 1
 _CELLS = 4000
 """So many origins are computed at once: what caches hold."""
 
@@ -64,6 +66,13 @@ class BoostedFitted:
     def scale(self) -> Scale:
         """The scale of the trees' arithmetic."""
         return Scale(self.offset, self.top, self.engine.step_s)
+
+    @property
+    def because(self) -> str:
+        """How far the trees are trusted, in words."""
+        step_s = self.engine.step_s
+        shares = ", ".join(f"{head.share[_UPPER]:.0%} at {head.lead * step_s:g} s" for head in self.heads)
+        return f"{self.model}: share of the trees in the upper quantiles of the peak: {shares}"
 
     def predict(self, recent: MetricWindow, *, steps: int, levels: Sequence[float] = LEVELS) -> Forecast:
         """Values and peaks. See `Fitted.predict`.
@@ -97,26 +106,43 @@ def predict_together(asks: Sequence[Ask]) -> list[Forecast | TryNextForecaster]:
     Raises:
         ValueError: A window lies on another grid than its fit.
     """
-    reaches = [max(ask.steps, ask.fitted.heads[-1].lead) for ask in asks]
+    heads = [_needed(ask) for ask in asks]
+    reaches = [max(ask.steps, those[-1].lead) for ask, those in zip(asks, heads, strict=True)]
     told = native.predict_together(
         [
-            native.Ask(ask.fitted.engine, ask.recent, reach, ask.levels)
+            native.Ask(ask.fitted.engine, ask.recent, reach, _with_median(ask.levels))
             for ask, reach in zip(asks, reaches, strict=True)
         ]
     )
     answers: list[Forecast | TryNextForecaster] = list(told)
-    groups: defaultdict[int, list[int]] = defaultdict(list)
+    groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for place, (ask, answer) in enumerate(zip(asks, told, strict=True)):
         if isinstance(answer, Forecast):
-            groups[id(ask.fitted)].append(place)
+            groups[id(ask.fitted), len(heads[place])].append(place)
     for places in groups.values():
         for part in _rooms(places, asks):
-            tables = _tables([asks[place] for place in part])
+            tables = _tables([asks[place] for place in part], heads[part[0]])
             for column, place in enumerate(part):
                 answer = answers[place]
                 assert isinstance(answer, Forecast)  # noqa: S101 - errors are in no group
                 answers[place] = _blended(asks[place], answer, tables[..., column])
     return answers
+
+
+def _needed(ask: Ask) -> tuple[Head, ...]:
+    """The heads up to the one that reaches as far as is asked."""
+    heads, last = ask.fitted.heads, ask.steps + _age(ask.recent)
+    return heads[: next((place for place, head in enumerate(heads, 1) if head.lead >= last), len(heads))]
+
+
+def _with_median(levels: tuple[float, ...]) -> tuple[float, ...]:
+    return levels if 0.5 in levels else tuple(sorted((*levels, 0.5)))
+
+
+def _top(ask: Ask) -> float:
+    """What is believed at most: what is here now may be real beyond all that was learned from."""
+    near = ask.recent.values[-bins(STALE_S, ask.recent.step_s) :]
+    return max(ask.fitted.top, BELIEVED * highest(near))
 
 
 def _rooms(places: Sequence[int], asks: Sequence[Ask]) -> list[list[int]]:
@@ -132,8 +158,9 @@ def _rooms(places: Sequence[int], asks: Sequence[Ask]) -> list[list[int]]:
 
 
 def _age(recent: MetricWindow) -> int:
-    """How many bins ago the newest known one ended; there is one."""
-    return recent.values.size - 1 - int(np.flatnonzero(recent.known)[-1])
+    """How many bins ago the newest known one ended, if there is one."""
+    known = np.flatnonzero(recent.known)
+    return recent.values.size - 1 - int(known[-1]) if known.size else 0
 
 
 def _since(ask: Ask, age: int) -> int:
@@ -160,20 +187,19 @@ def _past(ask: Ask) -> Past:
     return Past(values, now_s, np.append(back, 0))
 
 
-def _tables(asks: Sequence[Ask]) -> Floats:
+def _tables(asks: Sequence[Ask], heads: Sequence[Head]) -> Floats:
     """What the trees of one fit say of the present, in logs at `mixture.TABLE`, shape (q, l, b)."""
     fitted = asks[0].fitted
     pasts = [_past(ask) for ask in asks]
-    sight = together(pasts, fitted.scale, reach=fitted.heads[-1].lead, calendar=fitted.calendar)
+    scale = fitted.scale._replace(top=np.array([[_top(ask)] for ask in asks]))
+    sight = together(pasts, scale, reach=heads[-1].lead, calendar=fitted.calendar)
     count, width = sight.origins.shape
-    own = np.array([past.back.size for past in pasts])
-    fresh = np.arange(count)[:, None] >= count - own
     views = Views.at(sight)
     tables = []
-    for head in fitted.heads:
+    for head in heads:
         said = head.say(views.towards(head.lead)).reshape(-1, count, width)
-        came = np.where(fresh, views.growth(head.lead), np.nan)
-        ratios = mixture.exceedance(came, said[list(mixture.WATCHED)])
+        # Of the present, and of what stands in for it, nothing has come yet: NaN.
+        ratios = mixture.exceedance(views.growth(head.lead), said[list(mixture.WATCHED)])
         start = np.repeat(head.spacing[:, None], width, axis=1)
         spacing = mixture.follow(start, np.moveaxis(ratios, 1, 0))
         tables.append(mixture.widen(said[:, -1], spacing) + views.base[-1])
@@ -183,35 +209,48 @@ def _tables(asks: Sequence[Ask]) -> Floats:
 def _blended(ask: Ask, answer: Forecast, table: Floats) -> Forecast:
     """The engine's forecast with peaks that the trees (q, l) had a say in."""
     fitted, steps = ask.fitted, ask.steps
-    values = answer.values[:, :steps]
     assert answer.peaks is not None  # noqa: S101 - the engine forecasts them
-    age = _age(ask.recent)
-    theirs = fitted.scale.logs(answer.peaks)
-    known = [place for place, head in enumerate(fitted.heads) if head.lead > age]
-    leads = np.array([fitted.heads[place].lead for place in known], dtype=np.float64)
-    corrections = [
-        _correction(fitted.heads[place], table[:, place], theirs[:, int(lead) - age - 1], ask.levels)
-        for place, lead in zip(known, leads, strict=True)
-    ]
-    logs = theirs[:, :steps]
-    if corrections and np.isfinite(corrections).all():
-        anchors = np.concatenate(([1.0] if leads[0] > 1 else [], leads, [_FADES * leads[-1]]))
-        at = np.log(np.arange(1.0, steps + 1.0) + age)
-        zero = np.zeros_like(corrections[0])
-        rows = np.stack([*([zero] if leads[0] > 1 else []), *corrections, zero], axis=1)
-        logs = logs + np.stack([np.interp(at, np.log(anchors), row) for row in rows])
-    # Where an engine's own peak lies beyond what the trees believe it is not cut.
-    top = max(fitted.top, BELIEVED * highest(ask.recent.values[-bins(3600.0, answer.step_s) :]))
-    peaks = np.minimum(np.maximum(np.expm1(logs), 0.0) * fitted.offset, top)
+    theirs = np.log1p(answer.peaks / fitted.offset)
+    logs = theirs[:, :steps] + _corrections(
+        fitted, answer.levels, theirs, table, steps=steps, age=_age(ask.recent)
+    )
+    rows = [answer.levels.index(level) for level in ask.levels]
+    values = answer.values[rows, :steps]
+    peaks = np.minimum(np.maximum(np.expm1(logs[rows]), 0.0) * fitted.offset, _top(ask))
     peaks = np.maximum.accumulate(np.maximum.accumulate(np.maximum(peaks, values), axis=1), axis=0)
-    return Forecast(answer.origin, answer.step_s, answer.levels, values, fitted.model, peaks)
+    return Forecast(answer.origin, answer.step_s, ask.levels, values, fitted.model, peaks)
 
 
-def _correction(head: Head, table: Floats, theirs: Floats, levels: tuple[float, ...]) -> Floats:
-    """By how much the engine's log peak (q,) moves towards the trees' at this lead, shape (q,)."""
+def _corrections(
+    fitted: BoostedFitted, levels: tuple[float, ...], theirs: Floats, table: Floats, *, steps: int, age: int
+) -> Floats:
+    """By how much the engine's log peaks (q, h) move at the first steps, linear in the log of the lead."""
+    known = [(place, head) for place, head in enumerate(fitted.heads[: table.shape[1]]) if head.lead > age]
+    moved = [_moved(head, table[:, place], theirs[:, head.lead - age - 1], levels) for place, head in known]
+    if not moved or not np.isfinite(moved).all():
+        return np.zeros((len(levels), steps))
+    nothing = np.zeros(len(levels))
+    anchors, rows = [float(head.lead) for _, head in known], [*moved, nothing]
+    anchors.append(_FADES * anchors[-1])
+    if anchors[0] > 1.0:
+        anchors, rows = [1.0, *anchors], [nothing, *rows]
+    at = np.log(np.arange(1.0, steps + 1.0) + age)
+    return np.stack([np.interp(at, np.log(anchors), row) for row in np.stack(rows, axis=1)])
+
+
+def _moved(head: Head, table: Floats, theirs: Floats, levels: tuple[float, ...]) -> Floats:
+    """By how much the engine's log peaks (q,) move towards the trees' at this lead, shape (q,).
+
+    Medians meet in between. Distances from them add up as those of errors do that are more or less alike:
+    by squares, and by themselves only where both err together.
+    """
     share = np.empty(len(mixture.TABLE))
     for group, value in zip(mixture.GROUPS, head.share, strict=True):
         share[group.start : group.stop] = value
     said, part = (np.interp(levels, mixture.TABLE, row) for row in (table, share))
-    moved: Floats = part * (said - theirs)
+    middle, median = theirs[levels.index(0.5)], table[mixture.MIDDLE]
+    mine, other = part * (said - median), (1 - part) * (theirs - middle)
+    squares = mine**2 + other**2 + 2 * head.alike * mine * other
+    spread = np.sign(mine + other) * np.sqrt(np.maximum(squares, 0.0))
+    moved: Floats = middle + part * (median - middle) + spread - theirs
     return moved

@@ -54,6 +54,7 @@ class Head:
         errors: Quantiles of error over scale at `mixture.TABLE`, shape (q,).
         spacing: Log factors of the spacings of `mixture.GUARDED`, shape (g,).
         share: The trees' share in what is said, for each of `mixture.GROUPS`, shape (j,).
+        alike: How alike trees and engine err, from 0 to 1.
     """
 
     lead: int
@@ -63,6 +64,7 @@ class Head:
     errors: Floats
     spacing: Floats
     share: Floats
+    alike: float
 
     def say(self, rows: Floats) -> Floats:
         """Quantiles at `mixture.TABLE` of the log of the peak minus the present level, shape (q, n).
@@ -162,6 +164,7 @@ def learn(views: Views, lead: int, parts: Indices) -> tuple[Head, Foretold]:
         errors=np.quantile(ratios[judged], mixture.TABLE),
         spacing=np.zeros(len(mixture.GUARDED)),
         share=np.full(len(mixture.GROUPS), 0.5),
+        alike=1.0,
     )
     # The newest part is judged by errors of the older ones.
     before = np.quantile(ratios[judged & (parts != 0)], mixture.TABLE)

@@ -7,14 +7,13 @@ is fitted with them, and values are its.
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import gcd
 from typing import ClassVar
 
 import numpy as np
 
 from predictscale.core.calendar import Calendar
 from predictscale.core.series import Floats, MetricWindow
-from predictscale.forecasters.boosted.duel import shares
+from predictscale.forecasters.boosted.duel import duel
 from predictscale.forecasters.boosted.features import Views
 from predictscale.forecasters.boosted.fitted import BoostedFitted
 from predictscale.forecasters.boosted.grow import library
@@ -29,8 +28,8 @@ _LEAST_BINS = 3 * LEAST_ROWS
 _LONGEST_S = 28 * DAY_S
 _LEADS_S = (300.0, 600.0, 1800.0)
 _EVERY_S = 300.0
-_ROWS = 6000
-_OFFSET = 1.0
+_ROWS = 8100
+_GOLDEN = (5.0**0.5 - 1) / 2
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,7 +61,8 @@ class Boosted:
         library()
         window = window.last(_LONGEST_S)
         step_s, size = window.step_s, len(window)
-        scale = _scale_of(window.values, step_s)
+        offset, top = _scale_of(window.values)
+        scale = Scale(offset, top, step_s)
         end_s = (window.end - _EPOCH).total_seconds()
         every = _every(size, step_s)
         views = Views.at(along(window.values, scale, end_s=end_s, every=every, calendar=self.calendar))
@@ -71,31 +71,32 @@ class Boosted:
         leads = sorted({bins(lead_s, step_s) for lead_s in _LEADS_S})
         learned = [learn(views, lead, parts) for lead in leads]
         newest = parts == 0
-        found = shares(
+        engine = Native(calendar=self.calendar)
+        verdicts = duel(
             window,
             scale,
             origins=origins[newest],
             base=views.base[newest, 0],
             foretold=[Foretold(told.came[newest], told.table[:, newest]) for _, told in learned],
             leads=leads,
+            engine=engine,
         )
-        heads = tuple(replace(head, share=share) for (head, _), share in zip(learned, found, strict=True))
-        return BoostedFitted(self.name, Native().fit(window), scale.offset, scale.top, heads, self.calendar)
+        heads = tuple(
+            replace(head, share=verdict.share, alike=verdict.alike)
+            for (head, _), verdict in zip(learned, verdicts, strict=True)
+        )
+        return BoostedFitted(self.name, engine.fit(window), offset, top, heads, self.calendar)
 
 
-def _scale_of(values: Floats, step_s: float) -> Scale:
-    """The scale that suits these values, in their own unit."""
+def _scale_of(values: Floats) -> tuple[float, float]:
+    """What these values are counted in, and how much is believed, in their own unit."""
     high = highest(values)
-    top = BELIEVED * high
     mean = float(np.nanmean(np.minimum(values, high)))
-    # Of nothing but zeros any offset tells the same.
-    return Scale(_OFFSET * mean or 1.0, top or 1.0, step_s)
+    # Of nothing but zeros any scale tells the same.
+    return mean or 1.0, BELIEVED * high or 1.0
 
 
-def _every(size: int, step_s: float) -> int:
-    """Bins between origins: about five minutes, and prime to the day, so that every minute is seen."""
-    least = max(1, round(_EVERY_S / step_s), -(-size // _ROWS))
-    if least == 1:
-        return 1
-    day = bins(DAY_S, step_s)
-    return next(every for every in range(least, 2 * least + 60) if gcd(every, day) == 1)
+def _every(size: int, step_s: float) -> float:
+    """Bins between origins: about five minutes, and in step with nothing, so that no minute is never seen."""
+    every = max(_EVERY_S / step_s, size / _ROWS)
+    return every + _GOLDEN if every > 1.0 else 1.0

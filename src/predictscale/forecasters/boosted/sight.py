@@ -25,6 +25,8 @@ AROUND_S = 600.0
 NEAR_S = DAY_S
 """So far back the present's own past is looked at."""
 
+_SUNDAY = 3.0
+
 
 class Sight(NamedTuple):
     """From where what is looked at, n origins of each of b histories.
@@ -34,7 +36,7 @@ class Sight(NamedTuple):
         origins: In bins of it, shape (n, b).
         places: The same time some days back, for each of `LAGS_S`, shape (d, n, b).
         local_s: Local time at each origin, seconds since a Thursday's midnight, shape (n, b).
-        day: The day of the week, Thursday is 0, a holiday is 7; shape (n, b).
+        day: The day of the week, Thursday is 0, a holiday is a Sunday; shape (n, b).
     """
 
     panel: Panel
@@ -59,10 +61,13 @@ class Past(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """What demand is counted in and how much of it is believed, in its unit; and a bin's width [s]."""
+    """What demand is counted in, in its unit, how much of it is believed, and a bin's width [s].
+
+    `top` may differ by row, shape (b, 1).
+    """
 
     offset: float
-    top: float
+    top: float | Floats
     step_s: float
 
     def logs(self, values: Floats) -> Floats:
@@ -76,7 +81,7 @@ class Scale(NamedTuple):
         return told
 
 
-def along(values: Floats, scale: Scale, *, end_s: float, every: int, calendar: Calendar) -> Sight:
+def along(values: Floats, scale: Scale, *, end_s: float, every: float, calendar: Calendar) -> Sight:
     """Every so many bins of one history, the last of them at its end; n origins, b = 1.
 
     Args:
@@ -86,7 +91,7 @@ def along(values: Floats, scale: Scale, *, end_s: float, every: int, calendar: C
         every: Bins between two origins.
         calendar: Whose clock.
     """
-    origins: Indices = np.arange(values.size, 0, -every, dtype=np.int64)[::-1, None]
+    origins: Indices = values.size - np.arange(0, values.size, every).astype(np.int64)[::-1, None]
     stamps_s: Floats = end_s - (values.size - origins).astype(np.float64) * scale.step_s
     panel = Panel(scale.logs(values)[None], step_s=scale.step_s)
     return Sight(
@@ -145,5 +150,6 @@ def _clock(stamps_s: Floats, calendar: Calendar) -> tuple[Floats, Floats]:
     """Local time, seconds since a Thursday's midnight, and the day of the week."""
     # Within a week the numbers are small, and the same in every week.
     local_s = (stamps_s + calendar.offsets_s(stamps_s)) % WEEK_S
-    day = np.where(calendar.holiday(stamps_s), 7.0, local_s // DAY_S)
+    # Of holidays there are too few in a month to learn from.
+    day = np.where(calendar.holiday(stamps_s), _SUNDAY, local_s // DAY_S)
     return local_s, day

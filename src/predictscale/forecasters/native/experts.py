@@ -136,6 +136,7 @@ class Views:
             features=_features(self, ahead, season),
             scale=_scale(self, ahead, season),
             highest=self.recent.max(axis=0),
+            days=season.days_alone,
         )
 
 
@@ -149,6 +150,7 @@ class Outlook:
         features: By what, p rows.
         scale: What the size of the errors may depend on, s rows.
         highest: The highest of the recent levels, shape (l, n, b).
+        days: The mean change that followed days ago, of what is in `start`; NaN where none is known.
     """
 
     locations: tuple[Floats, ...]
@@ -156,6 +158,7 @@ class Outlook:
     features: tuple[Floats, ...]
     scale: tuple[Floats, ...]
     highest: Floats
+    days: Floats
 
 
 EXPERTS = 14
@@ -180,7 +183,10 @@ class _Ahead(NamedTuple):
 
 
 class _Season(NamedTuple):
-    """How demand changed from that place of the day or week on; the mean where unknown."""
+    """How demand changed from that place of the day or week on; the mean where unknown.
+
+    `days_alone` is NaN there.
+    """
 
     yesterday: Floats
     last_week: Floats
@@ -189,6 +195,7 @@ class _Season(NamedTuple):
     mean: Floats
     lowest: Floats
     highest: Floats
+    days_alone: Floats
 
     @classmethod
     def of(cls, changes: Floats) -> "_Season":
@@ -197,7 +204,7 @@ class _Season(NamedTuple):
         whole = or_else(mean(np.stack((days, weeks))), 0.0)
         lowest, highest = np.fmin.reduce(changes, axis=0), np.fmax.reduce(changes, axis=0)
         parts = (changes[0], changes[len(DAYS)], days, weeks, whole, lowest, highest)
-        return cls(*(or_else(part, whole) for part in parts))
+        return cls._make((*(or_else(part, whole) for part in parts), days))
 
 
 def _past(sight: Sight, leads: Sequence[int]) -> Floats:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from predictscale.core.calendar import Calendar
-from predictscale.core.forecast import Forecast
+from predictscale.core.forecast import Components, Forecast
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.errors import ForecastNotCredible, NotEnoughHistory, TryNextForecaster
 from predictscale.forecasters.base import LEVELS
@@ -30,6 +30,7 @@ from predictscale.forecasters.native.gather import Origins, Rhythm, Seen, high_o
 from predictscale.forecasters.native.judge import Trial, conclude, judge
 from predictscale.forecasters.native.learn import Learned
 from predictscale.forecasters.native.panel import bins
+from predictscale.forecasters.native.rows import or_else
 from predictscale.forecasters.robust import BELIEVED
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -75,6 +76,34 @@ class NativeFitted:
         if isinstance(answer, TryNextForecaster):
             raise answer
         return answer
+
+    def components(self, recent: MetricWindow, *, steps: int) -> Components:
+        """The present, what days and weeks make of it, and the rest. See `Decomposed.components`.
+
+        The season is the mean of how demand changed from here on days ago and weeks ago; the week's part is
+        what weeks add to what the days say alone. The correction is what the ridge, the other
+        experts and the calibration make of it, and slow trends; holidays count as the day's.
+
+        Raises:
+            TryNextForecaster: As `predict`.
+        """
+        ask = Ask(self, recent, steps, (0.5,))
+        kind, seen = _look(ask)
+        told = _told(kind.rhythm, [self], [seen])
+        (answer,) = _answers(kind, [ask], [seen], told.tables)
+        if isinstance(answer, TryNextForecaster):
+            raise answer
+        level, by_days, by_weeks = (
+            np.minimum(to_demand(_at_steps(logs, kind), seen.offset), BELIEVED * seen.high)[:, 0]
+            for logs in (told.level, told.by_days, told.start)
+        )
+        return Components(
+            level=level,
+            day=by_days - level,
+            week=by_weeks - by_days,
+            events=np.zeros(steps),
+            correction=answer.quantile(0.5) - by_weeks,
+        )
 
 
 class Ask(NamedTuple):
@@ -168,7 +197,13 @@ def _room(kind: _Kind, seen: Sequence[Seen]) -> int:
 
 def _forecasts(kind: _Kind, asks: Sequence[Ask], seen: Sequence[Seen]) -> list[Forecast | TryNextForecaster]:
     """One forecast each, or why it is none."""
-    tables = _tables(kind.rhythm, [ask.fitted for ask in asks], seen)
+    return _answers(kind, asks, seen, _told(kind.rhythm, [ask.fitted for ask in asks], seen).tables)
+
+
+def _answers(
+    kind: _Kind, asks: Sequence[Ask], seen: Sequence[Seen], tables: Floats
+) -> list[Forecast | TryNextForecaster]:
+    """What tables of the mixture's quantiles (q, 2, l, b) say of each step, in demand."""
     limits = np.stack([ask.fitted.limits for ask in asks], axis=-1)
     top = BELIEVED * np.array([one.high for one in seen])
     offset = np.array([one.offset for one in seen])
@@ -186,14 +221,31 @@ def _forecast(ask: Ask, values: Floats, peaks: Floats) -> Forecast | TryNextFore
         return error
 
 
-def _tables(rhythm: Rhythm, fits: Sequence[NativeFitted], seen: Sequence[Seen]) -> Floats:
-    """The mixture's quantiles from the present, in logs, shape (q, 2, l, b)."""
+class _Told(NamedTuple):
+    """What is said from the present of b workloads, in logs.
+
+    Args:
+        tables: The mixture's quantiles, shape (q, 2, l, b).
+        level: The present level, shape (l, b).
+        by_days: The level and what days alone expect of the value at each lead, shape (l, b).
+        start: The same with weeks, before any correction.
+    """
+
+    tables: Floats
+    level: Floats
+    by_days: Floats
+    start: Floats
+
+
+def _told(rhythm: Rhythm, fits: Sequence[NativeFitted], seen: Sequence[Seen]) -> _Told:
+    """Look, follow what came since the fits, and conclude."""
     origins = Origins.of(seen, rhythm)
     views = Views.at(sight(seen, origins, rhythm))
     learned = Learned.together([fitted.learned for fitted in fits], leads=len(rhythm.leads))
     limits = np.stack([fitted.limits for fitted in fits], axis=-1)
     offset = np.array([one.offset for one in seen])
-    said = learned.say(views.towards(rhythm.leads), limits)
+    outlook = views.towards(rhythm.leads)
+    said = learned.say(outlook, limits)
     came = targets(views.sight.near, views.sight.origins, rhythm.leads)
     lead = np.array(rhythm.leads)[:, None, None]
     trial = Trial(
@@ -206,27 +258,40 @@ def _tables(rhythm: Rhythm, fits: Sequence[NativeFitted], seen: Sequence[Seen]) 
     verdict = judge(learned, said, trial, offset)
     ratios = mixture.exceedance(np.where(trial.new, came, np.nan), verdict.watched)
     spacing = mixture.follow(learned.spacing[..., 0, :], np.moveaxis(ratios, -2, 0))
-    return mixture.widen(conclude(learned, said, verdict, offset), spacing)
+    tables = mixture.widen(conclude(learned, said, verdict, offset), spacing)
+    level, days = views.base[:, -1], or_else(outlook.days[0, :, -1], 0.0)
+    return _Told(tables, level, level + days, outlook.start[0, :, -1])
 
 
 def _between(tables: Floats, kind: _Kind, limits: Floats) -> Floats:
-    """Tables (q, 2, l, b) at each step, shape (q, 2, h, b): linear in the log of the lead.
+    """Tables (q, 2, l, b) at each step, shape (q, 2, h, b).
 
     Beyond the last anchor the distance from the median grows with the root of the lead,
     as that of a random walk, within what was seen.
     """
-    anchors = np.array(kind.rhythm.leads, dtype=np.float64)
-    leads = np.arange(1.0, kind.steps + 1.0) + kind.age
-    place = np.interp(np.log(leads), np.log(anchors), np.arange(anchors.size, dtype=np.float64))
-    low = np.minimum(place.astype(np.int64), anchors.size - 1)
-    high = np.minimum(low + 1, anchors.size - 1)
-    part = (place - low)[:, None]
-    path = tables[:, :, low] * (1 - part) + tables[:, :, high] * part
+    path = _at_steps(tables, kind)
     middle = path[mixture.MIDDLE]
-    grown = np.sqrt(np.maximum(leads / anchors[-1], 1.0))[:, None]
+    grown = np.sqrt(np.maximum(_leads(kind) / kind.rhythm.leads[-1], 1.0))[:, None]
     spread = middle + (path - middle) * grown
     within: Floats = np.clip(spread, np.minimum(path, limits[0]), np.maximum(path, limits[1]))
     return within
+
+
+def _at_steps(tables: Floats, kind: _Kind) -> Floats:
+    """Tables (..., l, b) at each step, shape (..., h, b): linear in the log of the lead, then held."""
+    anchors = np.array(kind.rhythm.leads, dtype=np.float64)
+    place = np.interp(np.log(_leads(kind)), np.log(anchors), np.arange(anchors.size, dtype=np.float64))
+    low = np.minimum(place.astype(np.int64), anchors.size - 1)
+    high = np.minimum(low + 1, anchors.size - 1)
+    part = (place - low)[:, None]
+    path: Floats = tables[..., low, :] * (1 - part) + tables[..., high, :] * part
+    return path
+
+
+def _leads(kind: _Kind) -> Floats:
+    """Of each step from the newest known bin, shape (h,)."""
+    leads: Floats = np.arange(1.0, kind.steps + 1.0) + kind.age
+    return leads
 
 
 def _at_levels(path: Floats, levels: tuple[float, ...]) -> Floats:
