@@ -27,6 +27,7 @@ bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.rpc --out benchmarks/results/rpc.json
 	$(BIN)/python -m benchmarks.forecast --quick --out benchmarks/results/local/forecast-quick.json
 	$(BIN)/python -m benchmarks.forecast_cost --quick
+	$(BIN)/python -m benchmarks.tune_cost --quick
 
 proto: .venv/.installed-dev
 	$(BIN)/python scripts/generate-proto

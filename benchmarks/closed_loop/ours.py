@@ -1,7 +1,7 @@
 """Our own policy as candidates: quantiles of the peak by two engines, at several levels, holds and limits.
 
 Forecasts are made once for each trace, a minute apart, refitted on the past alone (the native engine
-every hour, with trees every six), and kept in a cache folder, since all settings and cold starts
+every hour, with trees twice a day), and kept in a cache folder, since all settings and cold starts
 share them. From there on it is the arithmetic of a live decision, `simulate.ours`.
 """
 
@@ -79,7 +79,7 @@ TREES: Final = Engine(
     fit=boosted.Boosted().fit,
     together=boosted.predict_together,
     ask=boosted.Ask,
-    refit_bins=360,
+    refit_bins=720,
 )
 
 

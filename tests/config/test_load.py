@@ -50,7 +50,7 @@ def test_the_example_is_a_good_file() -> None:
     assert (chat.workload, chat.level, chat.drain_s, chat.unit) == (
         WorkloadId("llm", "chat"),
         0.99,
-        30,
+        60,
         "tokens/s",
     )
     assert (shop.lead_time_s, shop.level, shop.hold_s) == (90, 0.95, 600)
@@ -177,7 +177,7 @@ def test_a_problem_says_where_what_came_what_would_do_and_why(tmp_path: Path) ->
         ({"loop": None}, "loop: null; must be a mapping"),
         ({"fit": {"workers": 0}}, "fit.workers: 0; must be 1 or more"),
         ({"defaults": {"lead_time_s": 30}}, "defaults.lead_time_s: 30 is shorter than step_s (60)"),
-        ({"defaults": {"quantile": 0.9, "slo_max_violation": "1%"}}, "defaults.quantile: is given with"),
+        ({"defaults": {"quantile": 0.9, "slo": {"max_violation": "1%"}}}, "defaults.quantile: is given with"),
         (
             {"prometheus": {"url": "http://u:hunter2@p"}},
             "prometheus.url: a URL with a user or password in it",

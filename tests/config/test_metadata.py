@@ -11,6 +11,7 @@ from predictscale.config.presets import load_presets
 from predictscale.config.settings import ServiceSettings, WorkloadSettings
 from predictscale.core.demand import SignalName, WorkloadId
 from predictscale.core.plan import Landing, Mode, OnStale
+from predictscale.core.slo import Slo
 from predictscale.errors import SettingsError, TenancyError
 
 PRESETS = load_presets()
@@ -61,6 +62,7 @@ def test_every_key_sets_its_field() -> None:
             "leadTime": "4m",
             "sloMaxViolation": "0.5%",
             "sloWait": "20s",
+            "sloWindow": "7d",
             "minReplicas": "0",
             "maxReplicas": "9",
             "warmReplicas": "1",
@@ -83,7 +85,7 @@ def test_every_key_sets_its_field() -> None:
         capacity_per_replica=2.5,
         lead_time_s=240,
         level=0.995,
-        drain_s=20,
+        slo=Slo(max_violation=0.005, wait_s=20, window_s=7 * 86400),
         min_replicas=0,
         max_replicas=9,
         warm_replicas=1,
@@ -162,6 +164,17 @@ def test_all_problems_are_told_at_once_in_the_users_own_words() -> None:
     )
 
 
+def test_an_objective_without_its_share_lacks_it_by_the_name_that_users_write() -> None:
+    (problem,) = problems({**INLINE, "sloWait": "2s"})
+    assert problem.startswith("scalerMetadata.sloMaxViolation: is missing; must be given")
+
+
+def test_a_hidden_objective_is_not_repeated() -> None:
+    (problem,) = problems({**INLINE, "sloMaxViolationFromEnv": "12345%"})
+    assert problem.startswith("scalerMetadata.sloMaxViolationFromEnv: ")
+    assert "12345" not in problem
+
+
 def test_required_keys_are_asked_for_by_the_names_that_users_write() -> None:
     found = problems({})
     assert [line.split(":")[0] for line in found] == [
@@ -188,6 +201,7 @@ def test_required_keys_are_asked_for_by_the_names_that_users_write() -> None:
         ("quantile", "1"),
         ("quantile", "95%"),
         ("sloMaxViolation", "0"),
+        ("sloMaxViolation", "60%"),
         ("emptyIsZero", "perhaps"),
         ("target", "a b"),
         ("mode", "dead"),

@@ -15,7 +15,9 @@ from predictscale.config.resolve import Origin, Terms
 from predictscale.config.settings import ServiceSettings, WorkloadDefaults, WorkloadSettings
 from predictscale.config.workload import DEFAULT_FORECASTERS
 from predictscale.core.demand import SignalName, WorkloadId
+from predictscale.core.knobs import Bounds
 from predictscale.core.plan import Landing, Mode, OnStale
+from predictscale.core.slo import Slo
 from predictscale.errors import SettingsError, TenancyError
 from predictscale.forecasters.base import LEVELS
 from predictscale.forecasters.registry import DEFAULT_CHAIN, FORECASTERS
@@ -84,14 +86,44 @@ def test_data_is_fresh_for_four_ticks() -> None:
     ("violation", "level"), [("0.5%", 0.995), (0.005, 0.995), ("1%", 0.99), ("5%", 0.95), ("50%", 0.5)]
 )
 def test_an_slo_covers_the_quantile_that_leaves_its_violation(violation: object, level: float) -> None:
-    chat = resolved(slo_max_violation=violation, slo_wait_s="20s")
-    assert (chat.level, chat.drain_s) == (level, 20)
+    chat = resolved(slo={"max_violation": violation, "wait_s": "20s"})
+    assert (chat.level, chat.drain_s) == (level, 60)
+    assert chat.slo == Slo(max_violation=round(1 - level, 12), wait_s=20)
+    assert chat.tunes_itself
 
 
-@pytest.mark.parametrize("fields", [{"slo_max_violation": "0.4%"}, {"slo_max_violation": "51%"}])
-def test_an_slo_beyond_every_forecast_is_refused(fields: dict[str, Any]) -> None:
-    (problem,) = problems(**fields)
-    assert "must lie within 0.005 and 0.5 (forecasts carry quantiles from 0.5 to 0.995)" in problem
+def test_an_slo_beyond_every_quantile_is_tunings_to_meet_and_refused_without_it() -> None:
+    strict: dict[str, Any] = {"max_violation": "0.1%"}
+    assert resolved(slo=strict).level == 0.995
+    (problem,) = problems(slo=strict, tuning={"enabled": False})
+    assert problem.startswith("slo.max_violation: 0.001; must be 0.005 or more, or let tuning choose")
+    (problem,) = problems(slo={"max_violation": "51%"})
+    assert problem.startswith("slo.max_violation: ")
+
+
+def test_an_slo_is_said_in_full_in_three_words() -> None:
+    said = resolved(slo={"max_violation": "0.5%", "wait": "2s", "window": "7d"})
+    assert said.slo == Slo(max_violation=0.005, wait_s=2, window_s=7 * 86400)
+    assert resolved(slo={"max_violation": "0.5%", "wait_s": 2, "window_s": "7d"}) == said
+    (problem,) = problems(slo={"max_violation": "0.5%", "wait_s": 2, "wait": 3})
+    assert "slo.wait: is not a known setting" in problem
+
+
+def test_tuning_keeps_to_the_owners_quantiles() -> None:
+    bounds = {"lowest_quantile": 0.8, "highest_quantile": 0.95}
+    chat = resolved(slo={"max_violation": "1%"}, tuning=bounds)
+    assert chat.level == 0.95
+    assert chat.tuning.bounds == Bounds(lowest_level=0.8, highest_level=0.95)
+    (problem,) = problems(tuning={"lowest_quantile": 0.9, "highest_quantile": 0.8})
+    assert problem.startswith("tuning.lowest_quantile: 0.9 is above highest_quantile (0.8)")
+
+
+def test_who_gives_a_quantile_is_not_tuned() -> None:
+    assert not resolved(quantile=0.9).tunes_itself
+    assert not resolved().tunes_itself
+    assert not resolved(given=terms(slo={"max_violation": "1%"}), quantile=0.9).tunes_itself
+    assert not resolved(slo={"max_violation": "1%"}, tuning={"enabled": False}).tunes_itself
+    assert resolved(given=terms(slo={"max_violation": "1%"})).tunes_itself
 
 
 @pytest.mark.parametrize("quantile", [0.499, 0.996, 0, 1, "nan", "inf", True])
@@ -108,13 +140,13 @@ def test_every_level_that_is_accepted_is_one_that_forecasts_carry(quantile: floa
 
 
 def test_a_workloads_slo_stands_above_the_defaults_quantile_and_the_other_way() -> None:
-    assert resolved(given=terms(quantile=0.9), slo_max_violation="1%").level == 0.99
-    assert resolved(given=terms(slo_max_violation="1%"), quantile=0.9).level == 0.9
-    assert resolved(given=terms(slo_max_violation="1%")).level == 0.99
+    assert resolved(given=terms(quantile=0.9), slo={"max_violation": "1%"}).level == 0.99
+    assert resolved(given=terms(slo={"max_violation": "1%"}), quantile=0.9).level == 0.9
+    assert resolved(given=terms(slo={"max_violation": "1%"})).level == 0.99
 
 
 def test_a_quantile_and_an_slo_are_two_answers_to_one_question() -> None:
-    (problem,) = problems(quantile=0.9, slo_max_violation="1%")
+    (problem,) = problems(quantile=0.9, slo={"max_violation": "1%"})
     assert "give one of them" in problem
 
 
@@ -160,7 +192,6 @@ def test_a_landing_that_needs_replicas_needs_a_target(landing: str) -> None:
         ("lead_time_s", 0),
         ("lead_time_s", "-4m"),
         ("lead_time_s", "25h"),
-        ("slo_wait_s", 0),
         ("stale_after_s", 0),
         ("cooldown_s", -1),
         ("hold_s", float("inf")),
@@ -212,10 +243,15 @@ def test_a_workload_has_either_a_backend_or_a_query() -> None:
 
 def test_the_policy_is_what_was_set() -> None:
     policy = resolved(
-        target="chat", landing="overshoot", mode="shadow", warm_replicas=2, slo_wait_s=20, lead_time_s="6m"
+        target="chat",
+        landing="overshoot",
+        mode="shadow",
+        warm_replicas=2,
+        slo={"max_violation": 0.05, "wait": 90},
+        lead_time_s="6m",
     ).policy()
     assert policy.capacity.per_replica == 1200
-    assert (policy.lead_time_s, policy.drain_s, policy.hold_s) == (360, 20, 720)
+    assert (policy.lead_time_s, policy.drain_s, policy.hold_s) == (360, 90, 720)
     assert (policy.min_replicas, policy.max_replicas, policy.warm_replicas) == (1, 40, 2)
     assert (policy.landing, policy.mode) == (Landing.OVERSHOOT, Mode.SHADOW)
 

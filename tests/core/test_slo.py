@@ -51,6 +51,11 @@ def test_nothing_known_asks_for_the_objective_itself() -> None:
     assert budget([math.nan] * 5).notches(PACING) == 0
 
 
+def test_what_was_spent_too_much_is_asked_back_in_proportion_and_within_bounds() -> None:
+    assert budget(np.full(240, 0.0075)).asked(PACING) == pytest.approx(0.5 * SLO.max_violation)
+    assert budget(np.full(240, 0.05)).asked(PACING) == pytest.approx(PACING.least * SLO.max_violation)
+
+
 def test_an_unspent_budget_lets_the_asked_share_rise_slowly_to_its_bound() -> None:
     asked = [budget(np.zeros(hours)).asked(PACING) for hours in range(1, 721)]
     assert asked == sorted(asked)

@@ -308,7 +308,7 @@ async def test_openapi_describes_every_answer_and_every_problem(front: Front) ->
     assert described["info"]["version"] == __version__
     assert set(described["paths"]) == {
         "/api/v1/workloads",
-        *(f"/api/v1/workloads/{{namespace}}/{{name}}{reader}" for reader in READERS),
+        *(f"/api/v1/workloads/{{namespace}}/{{name}}{reader}" for reader in [*READERS, "/tuning"]),
         "/healthz",
         "/readyz",
     }

@@ -16,6 +16,7 @@ import uvicorn
 from prometheus_client import start_http_server
 
 from predictscale.bootstrap.sources import Signals, Sources, replay_clock, replay_signals, replay_source
+from predictscale.bootstrap.tuning import PoolTuner
 from predictscale.clock import Clock, SystemClock
 from predictscale.config.metadata import parse_trigger
 from predictscale.config.presets import Presets, load_presets
@@ -24,12 +25,16 @@ from predictscale.config.settings import (
     ServiceSettings,
     WorkloadSettings,
 )
+from predictscale.control.asks import Goal, Subject
+from predictscale.control.context import context_of
 from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.loop import Loop
 from predictscale.control.refit import FitPool
 from predictscale.control.shelf import ModelShelf
 from predictscale.control.store import DecisionStore
 from predictscale.control.tracker import Grid, Tracker
+from predictscale.control.tuning import SelfTuning
+from predictscale.control.tuningshelf import TuningShelf
 from predictscale.errors import AskOwner, Problem, SettingsError
 from predictscale.forecasters.registry import resolve
 from predictscale.meters import Meters
@@ -88,6 +93,7 @@ class Service:
         self._fits = FitPool(
             meters=self.meters, workers=settings.fit.workers, deadline_s=settings.fit.deadline_s
         )
+        self._tuner = PoolTuner(self._fits)
         self._turn = asyncio.Lock()
         self._ticks = 0
         self.loop = Loop(
@@ -194,6 +200,7 @@ class Service:
             fits=self._fits,
             shelf=self._shelf,
             turn=self._turn,
+            tuning=self._tuning(workload),
             grid=Grid(
                 tick_s=settings.loop.tick_s,
                 step_s=settings.loop.step_s,
@@ -201,6 +208,25 @@ class Service:
                 refit_s=settings.fit.every_s,
             ),
         )
+
+    def _tuning(self, workload: WorkloadSettings) -> SelfTuning | None:
+        """Who chooses a workload's settings, if its owner states an objective."""
+        if workload.slo is None or not workload.tunes_itself:
+            return None
+        loop = self.settings.loop
+        subject = Subject(
+            workload=workload.workload,
+            policy=workload.policy(),
+            key=f"{workload.workload}#{workload.fingerprint()}#{loop.step_s:g}",
+            forecasters=workload.forecasters,
+            context=context_of(workload),
+            events=workload.events,
+            tick_s=loop.tick_s,
+            step_s=loop.step_s,
+            history_s=loop.history_s,
+        )
+        goal = Goal(slo=workload.slo, bounds=workload.tuning.bounds, every_s=workload.tuning.every_s)
+        return SelfTuning(subject, goal, tuner=self._tuner, shelf=TuningShelf(self._history))
 
     def _parse(self, ref: Ref) -> WorkloadSettings:
         return parse_trigger(

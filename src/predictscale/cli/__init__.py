@@ -3,10 +3,12 @@
 import typer
 
 from predictscale import __version__
+from predictscale.cli.backtest import backtest
 from predictscale.cli.local import check, render
 from predictscale.cli.offline import evaluate, forecast
 from predictscale.cli.remote import plan
 from predictscale.cli.service import demo, serve
+from predictscale.cli.tuning import tune
 
 app = typer.Typer(
     name="predictscale",
@@ -20,6 +22,8 @@ app.command()(demo)
 app.command()(plan)
 app.command()(forecast)
 app.command()(evaluate)
+app.command()(backtest)
+app.command()(tune)
 app.command()(check)
 app.command()(render)
 

@@ -20,7 +20,7 @@ def plan(workload: Workload, url: Url = DEFAULT_URL) -> None:
     """Why this many: the steps of a workload's newest decision."""
     from rich.console import Console  # noqa: PLC0415 - only this command draws
 
-    decision = _get(url, workload, "decision")
+    decision = get(url, workload, "decision")
     console = Console()
     shadow = decision["mode"] == "shadow"
     title = f"{workload}, decided {_clock(decision['decided_at'])}"
@@ -61,7 +61,7 @@ def forecast(workload: Workload, url: Url = DEFAULT_URL) -> None:
     from rich.console import Console  # noqa: PLC0415 - only this command draws
     from rich.table import Table  # noqa: PLC0415 - the same
 
-    answer = _get(url, workload, "forecast")
+    answer = get(url, workload, "forecast")
     levels = [level for level in answer["levels"] if level in _SHOWN]
     table = Table(
         title=f"{workload}: {answer['model']}, from {_clock(answer['origin'])}, in {answer['unit']}",
@@ -91,7 +91,8 @@ def _parts(starts: list[str], components: dict[str, list[float]]) -> "Table":
     return table
 
 
-def _get(url: str, workload: str, what: str) -> Any:
+def get(url: str, workload: str, what: str) -> Any:
+    """What the service answers about a workload; ends the command if it does not."""
     import httpx2  # noqa: PLC0415 - half of the command line's start-up time
 
     namespace, slash, name = workload.partition("/")

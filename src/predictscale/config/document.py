@@ -152,12 +152,20 @@ def _variables() -> str:
 def _trigger() -> str:
     rows = ["| `workload` | | A workload that the service's file names; instead of all others. |"]
     for key, name in KEYS.items():
-        field = NamedWorkload.model_fields[name]
+        field = _field(NamedWorkload, name)
         rows.append(f"| `{key}` | `{name}` | {field.description} |")
     table = "\n".join(["| key | sets | meaning |", "|---|---|---|", *rows])
     keda = ", ".join(f"`{key}`" for key in KEDA_KEYS)
     limits = "`query`, `queueQuery` and `serverAddress` work only if `limits` allows them."
     return f"{_TRIGGER}\n{table}\n\n{limits} KEDA's own keys are not read: {keda}.\n"
+
+
+def _field(model: type[BaseModel], name: str) -> FieldInfo:
+    """A field of a model, or of a model within it."""
+    outer, dot, part = name.partition(".")
+    field = model.model_fields[outer]
+    inner = model_in(field.annotation)
+    return _field(inner, part) if dot and inner is not None else field
 
 
 def _backends(presets: Presets) -> str:

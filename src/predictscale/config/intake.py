@@ -57,7 +57,7 @@ def _validated(fields: Mapping[str, object], origin: Origin, found: Findings) ->
             error,
             NamedWorkload,
             where=lambda place: _where(place, origin),
-            hidden=lambda place: bool(place) and place[0] in origin.hidden,
+            hidden=lambda place: not origin.hidden.isdisjoint((_dotted(place[:1]), _dotted(place[:2]))),
         )
         wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
     sound = {name: value for name, value in fields.items() if name not in wrong}
@@ -65,5 +65,11 @@ def _validated(fields: Mapping[str, object], origin: Origin, found: Findings) ->
     return NamedWorkload.model_validate(sound | stand_ins)
 
 
+def _dotted(place: Place) -> str:
+    return ".".join(map(str, place))
+
+
 def _where(place: Place, origin: Origin) -> str:
+    if _dotted(place[:2]) in origin.names:
+        return written((origin.where(_dotted(place[:2])), *place[2:]))
     return written((origin.where(str(place[0])), *place[1:])) if place else origin.prefix.rstrip(".")

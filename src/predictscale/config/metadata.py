@@ -35,8 +35,9 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "capacityPerReplica": "capacity_per_replica",
         "leadTime": "lead_time_s",
         "quantile": "quantile",
-        "sloMaxViolation": "slo_max_violation",
-        "sloWait": "slo_wait_s",
+        "sloMaxViolation": "slo.max_violation",
+        "sloWait": "slo.wait_s",
+        "sloWindow": "slo.window_s",
         "minReplicas": "min_replicas",
         "maxReplicas": "max_replicas",
         "warmReplicas": "warm_replicas",
@@ -50,7 +51,7 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "holidays": "holidays",
     }
 )
-"""What a trigger may set of a workload: its key, and the field of `NamedWorkload`."""
+"""What a trigger may set of a workload: its key, and the field of `NamedWorkload`, or one within it."""
 
 KEDA_KEYS = (
     "scalerAddress",
@@ -106,7 +107,7 @@ def parse_trigger(
     if "workload" in given.texts:
         return _named(namespace, given, service, presets, found)
     _check_limits(given, service, found)
-    fields = {KEYS[key]: text for key, text in given.texts.items() if key in KEYS}
+    fields = _nested({KEYS[key]: text for key, text in given.texts.items() if key in KEYS})
     origin = Origin(
         prefix=where,
         names={field: given.written(key) for field, key in _FIELDS_TO_KEYS.items()},
@@ -121,6 +122,17 @@ def parse_trigger(
         raise found.as_error() from None
     found.settle()
     return settings
+
+
+def _nested(fields: Mapping[str, str]) -> dict[str, object]:
+    """Fields with a dot in their names, as mappings."""
+    whole: dict[str, object] = {name: text for name, text in fields.items() if "." not in name}
+    inner: dict[str, dict[str, str]] = {}
+    for name, text in fields.items():
+        outer, dot, part = name.partition(".")
+        if dot:
+            inner.setdefault(outer, {})[part] = text
+    return whole | inner
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,40 +1,60 @@
 """What an owner asks for instead of a quantile, and within what tuning may answer.
 
-Refuses an objective that no replay could check: less than a day, or no share at all.
+Refuses an objective that no replay could check: over less than a day, or no share at all.
 """
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from predictscale.config.fields import DAY_S, Duration, Frozen, Share, Span
+from predictscale.config.fields import DAY_S, Frozen, Share, Span
 from predictscale.config.problems import refuse
+from predictscale.core.knobs import Bounds
+from predictscale.core.slo import Slo
 
 LOWEST_LEVEL, HIGHEST_LEVEL = 0.5, 0.995
 """The quantile levels that may be covered; forecasts carry none beyond."""
 
+_SHORT = {"wait": "wait_s", "window": "window_s"}
+
 
 class SloSettings(Frozen):
-    """How much of demand may wait too long; settings are then chosen to meet it, see `tuning`."""
+    """How much of demand may wait too long, instead of `quantile`; `wait` and `window` will do as names."""
 
     max_violation: Share = Field(
-        le=1 - LOWEST_LEVEL, description="The share of demand that may wait longer than wait, such as 0.5%."
+        le=0.5, description="The share of demand that may wait longer than wait_s, such as 0.5%."
     )
-    wait: Duration = Field(
-        default=2.0, le=DAY_S, description="How long demand may wait: a duration, such as 2s."
+    wait_s: Span = Field(
+        default=2.0,
+        le=DAY_S,
+        description="How long demand may wait; a queue there is gets a minute, or this if it is longer.",
     )
-    window: Span = Field(
-        default=30 * DAY_S, ge=DAY_S, le=90 * DAY_S, description="Over how long the share is taken, as 30d."
+    window_s: Span = Field(
+        default=30 * DAY_S, ge=DAY_S, le=90 * DAY_S, description="Over how long the share is taken."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _units_by_text(cls, given: Any) -> Any:
+        # A duration brings its unit as text, so the name may leave it out: `wait: 2s`.
+        if not isinstance(given, Mapping):
+            return given
+        return {_SHORT[n] if n in _SHORT and _SHORT[n] not in given else n: v for n, v in given.items()}
+
+    @property
+    def objective(self) -> Slo:
+        """As decisions know it."""
+        return Slo(max_violation=self.max_violation, wait_s=self.wait_s, window_s=self.window_s)
 
 
 class TuningSettings(Frozen):
-    """How settings are chosen from an objective; without `slo`, or with `quantile`, nothing is."""
+    """How settings are chosen where `slo` is given: by replays of the last days."""
 
     enabled: bool = Field(
         default=True,
-        description="Whether replays of the last days choose quantile, hold and the rest where `slo` is given; "
-        "if not, the quantile 1 - max_violation is covered.",
+        description="Whether replays choose quantile, hold and the rest; if not, the quantile "
+        "1 - slo.max_violation is covered.",
     )
     every_s: Span = Field(
         default=3600.0, ge=900.0, le=DAY_S, description="Time between two choices of a workload."
@@ -52,3 +72,12 @@ class TuningSettings(Frozen):
             got = f"{self.lowest_quantile:g} is above highest_quantile ({self.highest_quantile:g})"
             raise refuse(got=got, wants="must lie at or below it", field="lowest_quantile")
         return self
+
+    @property
+    def bounds(self) -> Bounds:
+        """As tuning knows them."""
+        return Bounds(lowest_level=self.lowest_quantile, highest_level=self.highest_quantile)
+
+
+DEFAULT_TUNING = TuningSettings()
+"""An owner who says nothing of tuning."""

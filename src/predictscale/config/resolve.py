@@ -12,15 +12,10 @@ from dataclasses import dataclass, field
 from predictscale.config import promql
 from predictscale.config.calendars import holidays_of
 from predictscale.config.durations import duration_text
+from predictscale.config.objective import HIGHEST_LEVEL, LOWEST_LEVEL, SloSettings
 from predictscale.config.presets import Presets
 from predictscale.config.problems import HIDDEN, did_you_mean, show
-from predictscale.config.workload import (
-    HIGHEST_LEVEL,
-    LOWEST_LEVEL,
-    NamedWorkload,
-    WorkloadDefaults,
-    WorkloadSettings,
-)
+from predictscale.config.workload import DRAIN_S, NamedWorkload, WorkloadDefaults, WorkloadSettings
 from predictscale.core.calendar import Calendar
 from predictscale.core.demand import SignalName, WorkloadId
 from predictscale.core.plan import Landing
@@ -120,7 +115,7 @@ def resolve(written: NamedWorkload, *, terms: Terms, origin: Origin) -> Workload
     knobs = _merged(written, terms.defaults)
     found = Findings()
     signals = _signals(written, terms, origin, found)
-    level = _level(written, terms.defaults, origin, found)
+    level, slo = _aim(written, terms.defaults, knobs, origin, found)
     fresh_s = knobs.fresh_s if knobs.fresh_s is not None else 4 * terms.tick_s
     _check_replicas(written, knobs, origin, found)
     _check_times(knobs, fresh_s, terms, origin, found)
@@ -141,7 +136,10 @@ def resolve(written: NamedWorkload, *, terms: Terms, origin: Origin) -> Workload
         prometheus=written.prometheus,
         lead_time_s=knobs.lead_time_s,
         level=level,
-        drain_s=knobs.slo_wait_s if knobs.slo_wait_s is not None else 60.0,
+        slo=slo.objective if slo is not None else None,
+        tuning=knobs.tuning,
+        # Replicas ordered for a queue serve a lead time later: a bound of seconds would order a fleet in vain.
+        drain_s=max(slo.wait_s, DRAIN_S) if slo is not None else DRAIN_S,
         min_replicas=knobs.min_replicas,
         warm_replicas=knobs.warm_replicas,
         hold_s=knobs.hold_s if knobs.hold_s is not None else max(2 * knobs.lead_time_s, 600.0),
@@ -249,24 +247,30 @@ def _attempt(call: Callable[[], str], *, hidden: bool, found: Findings) -> str:
         return ""
 
 
-def _level(written: NamedWorkload, defaults: WorkloadDefaults, origin: Origin, found: Findings) -> float:
-    if written.quantile is not None and written.slo_max_violation is not None:
-        other = origin.called("slo_max_violation")
+def _aim(
+    written: NamedWorkload,
+    defaults: WorkloadDefaults,
+    knobs: WorkloadDefaults,
+    origin: Origin,
+    found: Findings,
+) -> tuple[float, SloSettings | None]:
+    """The quantile that is covered, until tuning has chosen, and the objective if there is one."""
+    if written.quantile is not None and written.slo is not None:
+        other = origin.called("slo.max_violation" if "slo.max_violation" in origin.names else "slo")
         found.add(
             origin.where("quantile"), f"is given with {other}", "give one of them; each implies the other"
         )
-        return DEFAULT_LEVEL
-    chosen = written if (written.quantile, written.slo_max_violation) != (None, None) else defaults
-    if chosen.slo_max_violation is None:
-        return chosen.quantile if chosen.quantile is not None else DEFAULT_LEVEL
-    level = round(1 - chosen.slo_max_violation, 12)
-    if not LOWEST_LEVEL <= level <= HIGHEST_LEVEL:
-        lowest, highest = round(1 - HIGHEST_LEVEL, 12), 1 - LOWEST_LEVEL
-        shown = origin.show("slo_max_violation", chosen.slo_max_violation)
-        wants = f"must lie within {lowest:g} and {highest:g}"
+        return DEFAULT_LEVEL, None
+    chosen = written if (written.quantile, written.slo) != (None, None) else defaults
+    if chosen.slo is None:
+        return chosen.quantile if chosen.quantile is not None else DEFAULT_LEVEL, None
+    level, most = round(1 - chosen.slo.max_violation, 12), knobs.tuning.highest_quantile
+    if not knobs.tuning.enabled and level > HIGHEST_LEVEL:
+        shown = origin.show("slo.max_violation", chosen.slo.max_violation)
+        wants = f"must be {round(1 - HIGHEST_LEVEL, 12):g} or more, or let tuning choose"
         why = f"forecasts carry quantiles from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g}"
-        found.add(origin.where("slo_max_violation"), shown, wants, why)
-    return level
+        found.add(origin.where("slo.max_violation"), shown, wants, why)
+    return min(max(level, knobs.tuning.lowest_quantile), most), chosen.slo
 
 
 def _check_replicas(written: NamedWorkload, knobs: WorkloadDefaults, origin: Origin, found: Findings) -> None:

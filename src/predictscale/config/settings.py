@@ -310,9 +310,9 @@ def problems_across(service: ServiceSettings) -> list[Problem]:
             )
         ports.setdefault(port, name)
     defaults, step_s = service.defaults, service.loop.step_s
-    if defaults.quantile is not None and defaults.slo_max_violation is not None:
+    if defaults.quantile is not None and defaults.slo is not None:
         wants = "give one of them; each implies the other"
-        problems.append(Problem("defaults.quantile", "is given with slo_max_violation", wants))
+        problems.append(Problem("defaults.quantile", "is given with slo", wants))
     if defaults.lead_time_s < step_s:
         got = f"{defaults.lead_time_s:g} is shorter than step_s ({step_s:g})"
         problems.append(Problem("defaults.lead_time_s", got, "a plan must be due at least one step ahead"))

@@ -23,11 +23,17 @@ from predictscale.config.fields import (
     Duration,
     Frozen,
     Positive,
-    Share,
     Span,
     Url,
 )
 from predictscale.config.models import FourierSettings, ProphetSettings
+from predictscale.config.objective import (
+    DEFAULT_TUNING,
+    HIGHEST_LEVEL,
+    LOWEST_LEVEL,
+    SloSettings,
+    TuningSettings,
+)
 from predictscale.config.planned import EventSettings
 from predictscale.config.presets import Presets, fleet_signals
 from predictscale.core.calendar import Calendar
@@ -35,14 +41,13 @@ from predictscale.core.capacity import CapacityModel
 from predictscale.core.demand import Signal, SignalName, WorkloadId
 from predictscale.core.events import PlannedEvent
 from predictscale.core.plan import Landing, Mode, OnStale, Policy
-
-LOWEST_LEVEL, HIGHEST_LEVEL = 0.5, 0.995
-"""The quantile levels that may be covered; forecasts carry none beyond."""
+from predictscale.core.slo import Slo
 
 DEFAULT_FORECASTERS = ("auto", "native", "seasonal-naive-day", "last-value")
 """The chain of a workload whose owner chose none."""
 
-_DRAIN_S = 60.0
+DRAIN_S = 60.0
+"""A queue that waits is served within this time, or within `slo.wait_s` if that is longer [s]."""
 _SHORTEST_HOLD_S = 600.0
 
 
@@ -58,15 +63,15 @@ class WorkloadDefaults(Frozen):
         default=None,
         ge=LOWEST_LEVEL,
         le=HIGHEST_LEVEL,
-        description="The quantile of demand that is covered; 0.95 if slo_max_violation is not given either.",
+        description="The quantile of demand that is covered; 0.95 if slo is not given either.",
     )
-    slo_max_violation: Share | None = Field(
+    slo: SloSettings | None = Field(
         default=None,
-        description="The share of time in which demand may exceed capacity, instead of quantile. "
-        "Covers the quantile 1 - slo_max_violation: true to first order, until tuning measures it.",
+        description="How much of demand may wait too long, instead of quantile. Settings are chosen to "
+        "meet it; until there are two days of forecasts, the quantile 1 - max_violation is covered.",
     )
-    slo_wait_s: Span | None = Field(
-        default=None, le=DAY_S, description="A queue that waits is served within this time; 60s if not given."
+    tuning: TuningSettings = Field(
+        default=DEFAULT_TUNING, description="How settings are chosen where slo is given."
     )
     min_replicas: Count = Field(default=1, description="Never fewer; 0 allows scale to zero.")
     warm_replicas: Count = Field(default=0, description="A floor that stays even when min_replicas is lower.")
@@ -173,7 +178,9 @@ class WorkloadSettings:
         target: The Deployment that is scaled.
         prometheus: Where to ask, if not the service's own Prometheus.
         lead_time_s: From a decision to serving replicas [s].
-        level: The quantile of demand that is covered.
+        level: The quantile of demand that is covered; with `slo`, until tuning has chosen.
+        slo: The owner's objective; None if the owner set the quantile.
+        tuning: How settings are chosen from it.
         drain_s: A queue is served within this time [s].
         min_replicas: Never fewer.
         warm_replicas: A floor beside it.
@@ -204,7 +211,9 @@ class WorkloadSettings:
     prometheus: str | None = None
     lead_time_s: float = 300.0
     level: float = 0.95
-    drain_s: float = _DRAIN_S
+    slo: Slo | None = None
+    tuning: TuningSettings = DEFAULT_TUNING
+    drain_s: float = DRAIN_S
     min_replicas: int = 1
     warm_replicas: int = 0
     hold_s: float = _SHORTEST_HOLD_S
@@ -224,6 +233,11 @@ class WorkloadSettings:
     def __post_init__(self) -> None:
         if (self.backend is None) == (self.query is None):
             raise ValueError(f"{self.workload}: has either a backend or a query")
+
+    @property
+    def tunes_itself(self) -> bool:
+        """Whether settings are chosen from the objective."""
+        return self.slo is not None and self.tuning.enabled
 
     def policy(self) -> Policy:
         """What a decision obeys."""

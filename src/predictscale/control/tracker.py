@@ -8,7 +8,6 @@ here, so that no model knows of them.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,13 +18,15 @@ import structlog
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control.context import context_of
 from predictscale.control.observe import Watch, observation
+from predictscale.control.rhythm import fit_boundary, relived_s, watched_s
 from predictscale.control.shelf import ModelShelf, ShelvedModel
 from predictscale.control.step import StepMemory, step
-from predictscale.core.demand import Signal, SignalName, WorkloadId
+from predictscale.control.tuning import SelfTuning
+from predictscale.core.demand import Observation, Signal, SignalName, WorkloadId
 from predictscale.core.events import planned, usual
 from predictscale.core.forecast import Forecast
 from predictscale.core.outcome import Outcome, Scoreboard
-from predictscale.core.plan import Decision
+from predictscale.core.plan import Decision, Policy
 from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.errors import HoldTarget, TryNextForecaster
 from predictscale.forecasters.base import Fitted
@@ -35,9 +36,6 @@ from predictscale.sources.base import Source
 
 _log = structlog.get_logger(__name__)
 
-_YOUNG_S = 6 * 3600.0
-"""A workload with less known history than this is fitted more often, on a grid of `_YOUNG_EVERY_S`."""
-_YOUNG_EVERY_S = 300.0
 _SETTLING_BINS = 3
 _SCORED_S = 86400.0
 """Coverage is of the last day."""
@@ -90,6 +88,7 @@ class Tracker:
         shelf: Where they are kept across restarts.
         grid: The rhythm.
         turn: Held while a workload computes; one for the whole service.
+        tuning: Who chooses the settings from the owner's objective; None if the owner set them.
     """
 
     def __init__(
@@ -103,6 +102,7 @@ class Tracker:
         shelf: ModelShelf,
         grid: Grid,
         turn: asyncio.Lock,
+        tuning: SelfTuning | None = None,
     ) -> None:
         self.settings = settings
         self.policy = settings.policy()
@@ -113,11 +113,11 @@ class Tracker:
         self._shelf = shelf
         self._grid = grid
         self._turn = turn
-        replay_s = self.policy.hold_s + max(self.policy.fresh_s, grid.tick_s)
-        self._replay_s = replay_s
-        self._watch = Watch(
-            signals, source, tick_s=grid.tick_s, keep_s=max(replay_s, self.policy.stale_after_s)
-        )
+        self._tuning = tuning
+        tuned = tuning is not None
+        self._replay_s = relived_s(self.policy, tick_s=grid.tick_s, tuned=tuned)
+        keep_s = watched_s(self.policy, tick_s=grid.tick_s, tuned=tuned)
+        self._watch = Watch(signals, source, tick_s=grid.tick_s, keep_s=keep_s)
         self._bins: MetricWindow | None = None
         self._model: ShelvedModel | None = None
         self._forecast: tuple[datetime, Forecast | None, tuple[str, ...]] | None = None
@@ -147,33 +147,50 @@ class Tracker:
             await asyncio.sleep(0)
             decision = self._decide(at, notes)
         self._start_refit(at)
+        if self._tuning is not None:
+            self._tuning.start_due(at, self._bins)
         return decision
 
     def _decide(self, at: datetime, notes: tuple[str, ...]) -> Decision:
         """Forecast and step, from what has been read."""
         forecast, forecast_notes = self._predict(at)
-        seen = observation(self._watch.live, at=at, fresh_s=self.policy.fresh_s, partial=self._watch.partial)
         decision, self._memory = step(
             self.workload,
-            seen,
+            self._observe(at, partial=self._watch.partial),
             forecast,
-            self.policy,
+            self._policy_at(at),
             self._memory,
             unit=self._demand.unit,
             notes=(*notes, *forecast_notes),
         )
-        return replace(decision, outcomes=self._score(forecast))
+        decision = replace(decision, outcomes=self._score(forecast))
+        if self._tuning is None:
+            return decision
+        return replace(decision, tuning=self._tuning.note(decision, self._bins))
+
+    def _observe(self, at: datetime, *, partial: bool = False) -> Observation:
+        """What was known at `at`."""
+        seen = observation(self._watch.live, at=at, fresh_s=self.policy.fresh_s, partial=partial)
+        return seen if self._tuning is None else replace(seen, highest=self._tuning.highest(self._bins, at))
+
+    def _policy_at(self, at: datetime) -> Policy:
+        """The settings that a decision at `at` obeys."""
+        return self.policy if self._tuning is None else self._tuning.policy_at(at)
 
     async def fitted(self) -> None:
-        """Return once the fit under way, if there is one, has ended."""
+        """Return once what is under way in the background, a fit or a choice of settings, has ended."""
         if self._refit is not None:
             await asyncio.wait({self._refit})
+        if self._tuning is not None:
+            await self._tuning.settled()
 
     async def stop(self) -> None:
-        """End the fit that may be under way."""
+        """End what may be under way in the background."""
         if self._refit is not None:
             self._refit.cancel()
             await asyncio.gather(self._refit, return_exceptions=True)
+        if self._tuning is not None:
+            await self._tuning.stop()
 
     async def _extend(self, at: datetime) -> tuple[str, ...]:
         """Bring the history up to the last whole bin before `at`."""
@@ -201,6 +218,8 @@ class Tracker:
         if self._model is None:
             self._refit = asyncio.create_task(self._fit(at, quick=True))
             await asyncio.wait({self._refit}, timeout=_FIRST_FIT_S)
+        if self._tuning is not None:
+            await self._tuning.wake()
         self._memory = await self._relive(at)
         self._awake = True
 
@@ -209,11 +228,12 @@ class Tracker:
         grid, memory = self._grid, StepMemory()
         past = floor_to_grid(at - timedelta(seconds=self._replay_s), grid.tick_s)
         while past < at:
-            seen = observation(self._watch.live, at=past, fresh_s=self.policy.fresh_s)
+            seen = self._observe(past)
             async with self._turn:
                 await asyncio.sleep(0)
                 forecast, _ = self._predict(past)
-            _, memory = step(self.workload, seen, forecast, self.policy, memory, unit=self._demand.unit)
+            policy = self._policy_at(past)
+            _, memory = step(self.workload, seen, forecast, policy, memory, unit=self._demand.unit)
             past += timedelta(seconds=grid.tick_s)
         return memory
 
@@ -291,14 +311,11 @@ class Tracker:
             await self._shelf.put(self.settings, self._model)
 
     def _boundary(self, at: datetime) -> datetime:
-        """Where the window of a fit made at `at` ends: the same on every replica of the service.
-
-        The grid is shifted by a share of its width that depends on the workload, so
-        that a thousand workloads do not refit in the same second.
-        """
-        known_s = self._bins.known_s if self._bins is not None else 0.0
-        every_s = _YOUNG_EVERY_S if known_s < _YOUNG_S else self._grid.refit_s
-        digest = hashlib.sha256(str(self.workload).encode()).digest()
-        shift = timedelta(seconds=int.from_bytes(digest[:4]) % round(every_s))
-        boundary = floor_to_grid(at - shift, every_s) + shift
-        return floor_to_grid(boundary, self._grid.step_s)
+        """Where the window of a fit made at `at` ends."""
+        return fit_boundary(
+            at,
+            workload=self.workload,
+            known_s=self._bins.known_s if self._bins is not None else 0.0,
+            step_s=self._grid.step_s,
+            refit_s=self._grid.refit_s,
+        )

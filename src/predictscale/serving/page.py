@@ -5,6 +5,7 @@ from datetime import datetime
 from html import escape
 
 from predictscale.core.plan import Decision, Mode, ReplicaPlan
+from predictscale.serving.tuned import tuning_line
 from predictscale.serving.views import RefusedView, is_told
 
 CONTENT_SECURITY_POLICY = (
@@ -51,6 +52,7 @@ def _workload(decision: Decision, *, now: datetime) -> str:
         f"replicas {_or_unknown(fleet.replicas)}, ready {_or_unknown(fleet.ready)}"
     )
     model = decision.forecast.model if decision.forecast is not None else "none"
+    tuned = f"<p>{escape(tuning_line(decision.tuning))}</p>" if decision.tuning is not None else ""
     notes = "".join(f"<p>Note: {escape(note)}</p>" for note in decision.notes)
     stairs = _staircase(decision.answer)
     if decision.policy.mode is Mode.SHADOW:
@@ -59,7 +61,7 @@ def _workload(decision: Decision, *, now: datetime) -> str:
         f"<section><h2>{escape(str(decision.workload))} "
         f'<span class="state">{escape(decision.plan.health)}</span></h2>'
         f"<p>{numbers}; model {escape(model)}; mode {escape(decision.policy.mode)}</p>"
-        f"{notes}{stairs}</section>"
+        f"{tuned}{notes}{stairs}</section>"
     )
 
 

@@ -15,6 +15,7 @@ from predictscale.control.store import KEPT, DecisionStore
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Decision
 from predictscale.serving.page import CONTENT_SECURITY_POLICY, render_page
+from predictscale.serving.tuned import TuningView, tuning_view
 from predictscale.serving.views import (
     DecisionView,
     ForecastView,
@@ -103,6 +104,21 @@ def _add_workloads(app: FastAPI, store: DecisionStore, desk: Desk, now: Callable
             raise HTTPException(404, f"{namespace}/{name} has no forecast now: {'; '.join(newest.notes)}")
         return forecast_view(newest, newest.forecast, now=now())
 
+    _add_records(one, store, latest)
+    app.include_router(one)
+
+
+def _add_records(one: APIRouter, store: DecisionStore, latest: Callable[[str, str], Decision]) -> None:
+    @one.get("/tuning")
+    async def tuning(namespace: str, name: str) -> TuningView:
+        """Which settings the owner's objective led to, why, and what is left of its budget."""
+        newest = latest(namespace, name)
+        if newest.tuning is None:
+            raise HTTPException(
+                404, f"{namespace}/{name} is not tuned: its settings give no slo, or a quantile"
+            )
+        return tuning_view(newest, newest.tuning)
+
     @one.get("/history")
     async def history(
         namespace: str, name: str, limit: Annotated[int, Query(ge=1, le=KEPT)] = 100
@@ -112,8 +128,6 @@ def _add_workloads(app: FastAPI, store: DecisionStore, desk: Desk, now: Callable
         recent = store.recent(WorkloadId(namespace, name), most=limit)
         views = [decision_view(d, now=d.seen.now) for d in recent]
         return HistoryView(namespace=namespace, workload=name, decisions=views)
-
-    app.include_router(one)
 
 
 def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:

@@ -14,6 +14,7 @@ from predictscale import __version__
 from predictscale.control.desk import Desk
 from predictscale.control.store import DecisionStore
 from predictscale.core.demand import WorkloadId
+from predictscale.core.knobs import Kind
 from predictscale.core.plan import Decision, Health, Stage
 from predictscale.serving.views import is_told
 
@@ -41,6 +42,7 @@ class DecisionCollector(Collector):
         yield from self._targets(decisions)
         yield from self._demands(decisions)
         yield from self._outcomes(decisions)
+        yield from self._tunings(decisions)
         yield from self._states(decisions)
         yield self._triggers()
 
@@ -101,6 +103,31 @@ class DecisionCollector(Collector):
                     covered.add_metric([*d.workload, lead, f"{level:g}"], share)
                     loss.add_metric([*d.workload, lead, f"{level:g}"], cost)
         yield from (covered, loss, scored)
+
+    def _tunings(self, decisions: list[Decision]) -> Iterator[Metric]:
+        asked = _gauge("predictscale_slo_max_violation_ratio", "Share of demand that may be late.")
+        late = _gauge("predictscale_slo_violation_ratio", "Share of the window's demand that was late.")
+        spent = _gauge("predictscale_slo_budget_spent_ratio", "Part of the window's budget that is gone.")
+        level = _gauge("predictscale_tuned_quantile", "The quantile in force, where one is sized for.")
+        hold = _gauge("predictscale_tuned_hold_seconds", "How long targets are held, as tuning chose.")
+        headroom = _gauge("predictscale_tuned_headroom_ratio", "How many times what is here counts.")
+        notches = _gauge("predictscale_tuned_notches", "Notches that the budget made settings careful by.")
+        kind = _gauge("predictscale_tuned_kind", "1 for what the settings in force size for.", "kind")
+        for d in decisions:
+            if d.tuning is None:
+                continue
+            knobs = d.tuning.knobs
+            asked.add_metric(d.workload, d.tuning.slo.max_violation)
+            known = d.tuning.known_s > 0
+            _add_known(late, d.workload, d.tuning.violation if known else None)
+            _add_known(spent, d.workload, d.tuning.spent if known else None)
+            _add_known(level, d.workload, knobs.level if knobs.kind is Kind.PREDICTIVE else None)
+            hold.add_metric(d.workload, knobs.hold_s)
+            headroom.add_metric(d.workload, knobs.headroom)
+            notches.add_metric(d.workload, d.tuning.notches)
+            for each in Kind:
+                kind.add_metric([*d.workload, each.value], float(knobs.kind is each))
+        yield from (asked, late, spent, level, hold, headroom, notches, kind)
 
     def _states(self, decisions: list[Decision]) -> Iterator[Metric]:
         health = _gauge("predictscale_health", "1 for the state the workload's decision is in.", "health")

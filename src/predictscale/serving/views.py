@@ -25,6 +25,9 @@ class PolicyView(BaseModel):
     capacity_per_replica: float = Field(description="Demand per second that one replica serves.")
     lead_time_s: float
     quantile: float
+    margin: float = Field(description="The forecast counts so many times; 0 sizes for what is here.")
+    limit: float | None = Field(description="The forecast counts up to so many times the highest of days.")
+    headroom: float = Field(description="What is here counts so many times.")
     min_replicas: int
     max_replicas: int
     warm_replicas: int
@@ -258,6 +261,9 @@ def _policy(policy: Policy) -> PolicyView:
         capacity_per_replica=policy.capacity.per_replica,
         lead_time_s=policy.lead_time_s,
         quantile=policy.level,
+        margin=policy.margin,
+        limit=policy.limit,
+        headroom=policy.headroom,
         min_replicas=policy.min_replicas,
         max_replicas=policy.max_replicas,
         warm_replicas=policy.warm_replicas,

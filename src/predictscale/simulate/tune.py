@@ -134,10 +134,17 @@ def tune(ask: Ask, rule: Rule = RULE) -> Choice:
             replayed_s=track.told_s,
             compared=0,
         )
+    knobs, outcome, rule = compared(ask, rule)
+    return pick(outcome, knobs, rule=rule, serving=ask.serving)
+
+
+def compared(ask: Ask, rule: Rule = RULE) -> tuple[tuple[Knobs, ...], Tally, Rule]:
+    """The candidates, what each would have come to over the record, and the rule with what is asked."""
+    rule = replace(rule, asked=ask.asked)
+    track = _whole_hours(track_of(ask).last(rule.record * HOUR_S))
     knobs = candidates(ask.policy, ask.bounds)
     parts = max(1, round(track.step_s / max(ask.tick_s, _FINEST_S)))
-    outcome = replay(track.finer(parts), knobs, ask.policy, wait_s=ask.slo.wait_s)
-    return pick(outcome, knobs, rule=rule, serving=ask.serving)
+    return knobs, replay(track.finer(parts), knobs, ask.policy, wait_s=ask.slo.wait_s), rule
 
 
 def track_of(ask: Ask) -> Track:

@@ -1,0 +1,56 @@
+"""When a workload's models are fitted, and how much of its past a start lives through again.
+
+One arithmetic for the service and for a backtest, so that both fit on the same past at the
+same ticks. Refuses to look at a clock: instants are arguments.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+
+from predictscale.core.demand import WorkloadId
+from predictscale.core.knobs import LONGEST_HOLD_S
+from predictscale.core.plan import Policy
+from predictscale.core.series import floor_to_grid
+
+_YOUNG_S = 6 * 3600.0
+"""A workload with less known history than this is fitted more often, on a grid of `_YOUNG_EVERY_S`."""
+_YOUNG_EVERY_S = 300.0
+
+
+def fit_boundary(
+    at: datetime, *, workload: WorkloadId | None, known_s: float, step_s: float, refit_s: float
+) -> datetime:
+    """Where the window of a fit made at `at` ends: the same on every replica of the service.
+
+    The grid is shifted by a share of its width that depends on the workload, so
+    that a thousand workloads do not refit in the same second.
+
+    Args:
+        at: When the fit is made.
+        workload: Whose; None for a grid that is not shifted.
+        known_s: How much history is known [s].
+        step_s: Width of the bins that are learnt from [s].
+        refit_s: Between fits of a workload that is not young [s].
+    """
+    every_s = _YOUNG_EVERY_S if known_s < _YOUNG_S else refit_s
+    digest = hashlib.sha256(str(workload).encode()).digest()
+    shift_s = 0 if workload is None else int.from_bytes(digest[:4]) % round(every_s)
+    shift = timedelta(seconds=shift_s)
+    return floor_to_grid(floor_to_grid(at - shift, every_s) + shift, step_s)
+
+
+def relived_s(policy: Policy, *, tick_s: float, tuned: bool) -> float:
+    """How far before its first tick a start takes steps again, to remember what they wanted [s].
+
+    Args:
+        policy: The owner's settings.
+        tick_s: Between decisions [s].
+        tuned: Whether settings are chosen, and may hold longer than the owner's.
+    """
+    hold_s = max(policy.hold_s, LONGEST_HOLD_S) if tuned else policy.hold_s
+    return hold_s + max(policy.fresh_s, tick_s)
+
+
+def watched_s(policy: Policy, *, tick_s: float, tuned: bool) -> float:
+    """How far back signals are kept tick by tick [s]."""
+    return max(relived_s(policy, tick_s=tick_s, tuned=tuned), policy.stale_after_s)

@@ -1,0 +1,146 @@
+"""How much of one workload's demand was late, bin by bin: what its objective was spent on.
+
+Nobody measures waits of all kinds of workloads alike, so lateness is computed: demand that came
+against the replicas that were ready, through the queue of `core.slo`. Where ready
+replicas are not measured, they are those that the targets we published would have had ready after
+the lead time. A bin is settled once late samples are in. Refuses to call unknown lateness none.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from math import ceil
+
+import numpy as np
+
+from predictscale.core.plan import Policy
+from predictscale.core.series import Floats, MetricWindow, floor_to_grid
+from predictscale.core.slo import HOUR_S, Budget, Slo, lateness
+
+SETTLING_BINS = 4
+"""So many bins after its end a bin changes no more."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Spending:
+    """Lateness of one workload by hours, over the window of its objective.
+
+    Args:
+        slo: The objective.
+        policy: The owner's settings; capacity and lead time are read.
+        step_s: Width of a bin [s].
+    """
+
+    def __init__(self, slo: Slo, policy: Policy, *, step_s: float) -> None:
+        self._slo, self._step_s = slo, step_s
+        self._per_replica = policy.capacity.per_replica
+        self._lead_bins = ceil(policy.lead_time_s / step_s - 1e-9)
+        # By the number of the bin: sums and counts of ready replicas, then of targets.
+        self._open: dict[int, Floats] = {}
+        self._targets: dict[int, float] = {}
+        # By the number of the hour: what came, what was late, known bins.
+        self._hours: dict[int, Floats] = {}
+        self._queue = 0.0
+        self._next: int | None = None
+        self._budget: tuple[tuple[int, int | None], Budget] | None = None
+
+    def note(self, at: datetime, *, ready: float | None, target: int) -> None:
+        """What a decision at `at` saw ready, and what it wanted."""
+        bin_ = self._bin(at)
+        counts = self._open.setdefault(bin_, np.zeros(4))
+        if ready is not None:
+            counts[:2] += ready, 1.0
+        counts[2:] += target, 1.0
+        if self._next is None:
+            self._next = bin_
+
+    def settle(self, demand: MetricWindow, *, at: datetime) -> None:
+        """Account for all bins that change no more at `at`."""
+        stop = self._bin(at) - SETTLING_BINS
+        while self._next is not None and self._next < stop:
+            self._account(self._next, demand)
+            self._next += 1
+
+    def budget(self, at: datetime) -> Budget:
+        """What is spent of the objective in the hours up to `at`; the newest one may not be over."""
+        last = int((at - _EPOCH).total_seconds() // HOUR_S)
+        # Asked at every tick, changed once a bin.
+        key = (last, self._next)
+        if self._budget is None or self._budget[0] != key:
+            self._budget = (key, self._summed(last))
+        return self._budget[1]
+
+    def kept(self) -> dict[str, Floats]:
+        """All of it as arrays, for the cache."""
+        return {
+            "hours": _rows(self._hours, 3),
+            "open": _rows(self._open, 4),
+            "targets": _rows({bin_: np.array([target]) for bin_, target in self._targets.items()}, 1),
+            "queue": np.array([self._queue, np.nan if self._next is None else self._next]),
+        }
+
+    def restore(self, kept: Mapping[str, Floats]) -> None:
+        """Go on from what `kept` gave.
+
+        Raises:
+            ValueError: It is not that.
+            KeyError: The same.
+        """
+        self._hours, self._open = _by_number(kept["hours"], 3), _by_number(kept["open"], 4)
+        self._targets = {bin_: float(row[0]) for bin_, row in _by_number(kept["targets"], 1).items()}
+        queue, following = kept["queue"].tolist()
+        self._queue, self._next = queue, None if np.isnan(following) else int(following)
+
+    def _summed(self, last: int) -> Budget:
+        kept = round(self._slo.window_s / HOUR_S)
+        hours = [hour for hour in self._hours if last - kept < hour <= last]
+        table = np.full((last - min(hours) + 1 if hours else 0, 2), np.nan)
+        for hour in hours:
+            came, late, _ = self._hours[hour]
+            table[hour - min(hours)] = came, late
+        return Budget(slo=self._slo, arrived=table[:, 0], late=table[:, 1])
+
+    def _account(self, bin_: int, demand: MetricWindow) -> None:
+        counts = self._open.pop(bin_, None)
+        if counts is not None and counts[3]:
+            self._targets[bin_] = float(counts[2] / counts[3])
+        serving = self._serving(bin_, counts)
+        self._targets.pop(bin_ - self._lead_bins, None)
+        start = _EPOCH + timedelta(seconds=bin_ * self._step_s)
+        part = demand.between(start, start + timedelta(seconds=self._step_s)).values
+        came = float(part[0]) / self._per_replica if part.size else np.nan
+        if serving is None or np.isnan(came):
+            self._queue = 0.0
+            return
+        share, self._queue = lateness(self._queue, came, serving, wait_steps=self._slo.wait_s / self._step_s)
+        number = int(bin_ * self._step_s // HOUR_S)
+        if number not in self._hours:
+            self._hours.pop(number - round(self._slo.window_s / HOUR_S), None)
+        hour = self._hours.setdefault(number, np.zeros(3))
+        work = came * self._per_replica * self._step_s
+        hour += work, share * work, 1.0
+
+    def _serving(self, bin_: int, counts: Floats | None) -> float | None:
+        """Replicas that served in a bin: as measured, or as the targets of the lead time before had it."""
+        if counts is not None and counts[1]:
+            return float(counts[0] / counts[1])
+        wanted = [self._targets.get(bin_ - back) for back in range(self._lead_bins + 1)]
+        return None if None in wanted else min(target for target in wanted if target is not None)
+
+    def _bin(self, at: datetime) -> int:
+        start = floor_to_grid(at, self._step_s)
+        return round((start - _EPOCH).total_seconds() / self._step_s)
+
+
+def _rows(table: Mapping[int, Floats], width: int) -> Floats:
+    """A number and its values in each row."""
+    rows = np.empty((len(table), width + 1))
+    for place, (number, values) in enumerate(table.items()):
+        rows[place] = number, *values
+    return rows
+
+
+def _by_number(rows: Floats, width: int) -> dict[int, Floats]:
+    if rows.ndim != 2 or rows.shape[1] != width + 1:
+        raise ValueError(f"rows: shape {rows.shape}; {width + 1} columns")
+    return {int(row[0]): row[1:].copy() for row in rows}

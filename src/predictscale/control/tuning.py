@@ -1,0 +1,259 @@
+"""Self-tuning of one workload: from the owner's objective to the settings in force.
+
+Keeps the record of what was said and what was late, asks a worker at a slow rhythm which settings
+would have met the objective most cheaply, and lets the budget make them more careful between
+two answers. A choice comes into force at a stated time after the past that it was made
+from, so that all replicas of the service obey it from the same tick. Refuses to
+choose in this process: replays are slow, and the simulator is not control's to know.
+"""
+
+import asyncio
+import hashlib
+from datetime import datetime, timedelta
+
+import numpy as np
+import structlog
+
+from predictscale.control.asks import HIGHEST_S, Ask, Goal, Retelling, Subject, Tuner
+from predictscale.control.said import Said
+from predictscale.control.spending import SETTLING_BINS, Spending
+from predictscale.control.tuningshelf import Chosen, Kept, TuningShelf
+from predictscale.core.forecast import Forecast
+from predictscale.core.knobs import Knobs
+from predictscale.core.plan import Decision, Mode, Policy
+from predictscale.core.series import MetricWindow, floor_to_grid
+from predictscale.core.slo import DAY_S, HOUR_S, Pacing
+from predictscale.core.track import TRACKED_LEVELS, told_peaks
+from predictscale.core.tuned import Tuning
+from predictscale.errors import TryNextForecaster
+
+_log = structlog.get_logger(__name__)
+
+_PACING = Pacing()
+_ANSWERED_S = 300.0
+"""A choice is in force this long after it was asked for [s]: by then every replica has it."""
+_KEPT_CHOICES = 3
+
+
+class SelfTuning:
+    """The settings in force for one workload, and what they come from.
+
+    Args:
+        subject: Whose.
+        goal: What the owner asks.
+        tuner: Who answers.
+        shelf: Where the record lies between restarts.
+    """
+
+    def __init__(self, subject: Subject, goal: Goal, *, tuner: Tuner, shelf: TuningShelf) -> None:
+        self._subject, self._goal = subject, goal
+        self._tuner, self._shelf = tuner, shelf
+        self._key = f"{subject.key}#{goal.slo}#{subject.policy.lead_time_s:g}#{subject.policy.capacity}"
+        # The past that a question is about may lie so far back.
+        self._reach_s = goal.record_s + goal.every_s + self._asked_after_s
+        self._said = Said(step_s=subject.step_s, keep_s=self._reach_s + HOUR_S)
+        self._spending = Spending(goal.slo, subject.policy, step_s=subject.step_s)
+        self._chosen: tuple[Chosen, ...] = ()
+        self._asked_at: datetime | None = None
+        self._retold = False
+        self._work: asyncio.Task[None] | None = None
+        self._highest: tuple[datetime, float | None] | None = None
+
+    async def wake(self) -> None:
+        """Take the record from the shelf, if it is there."""
+        kept = await self._shelf.get(self._key)
+        if kept is None:
+            return
+        try:
+            self._said.restore(kept.said_end, kept.said)
+            self._spending.restore(kept.spending)
+        except (ValueError, KeyError) as damaged:
+            _log.warning("what tuning kept does not fit", workload=self._name, because=str(damaged))
+            return
+        self._chosen = kept.chosen
+
+    def policy_at(self, at: datetime) -> Policy:
+        """The settings that a decision at `at` obeys."""
+        return self._subject.policy.obeying(self._in_force(at)[1])
+
+    def highest(self, bins: MetricWindow | None, at: datetime) -> float | None:
+        """The highest demand of the last days before the bin of `at`; None if none is known."""
+        if bins is None:
+            return None
+        end = floor_to_grid(at, self._subject.step_s)
+        if self._highest is None or self._highest[0] != end:
+            values = bins.between(end - timedelta(seconds=HIGHEST_S), end).values
+            known = values[~np.isnan(values)]
+            self._highest = (end, float(known.max()) if known.size else None)
+        return self._highest[1]
+
+    def note(self, decision: Decision, bins: MetricWindow | None) -> Tuning:
+        """Put a decision on record: what it was told, what it saw ready, what it wanted.
+
+        Returns:
+            The state of tuning, for readers.
+        """
+        at = decision.seen.now
+        if decision.forecast is not None:
+            self._hear(decision.forecast, floor_to_grid(at, self._subject.step_s))
+        # In shadow mode the fleet is another's: what ours would have had ready counts.
+        ready = None if decision.policy.mode is Mode.SHADOW else decision.seen.fleet.ready
+        self._spending.note(at, ready=ready, target=decision.plan.target)
+        if bins is not None:
+            self._spending.settle(bins, at=at)
+        return self._state(at)
+
+    def start_due(self, at: datetime, bins: MetricWindow | None) -> None:
+        """Ask for a new choice in the background when one is due."""
+        boundary = self._boundary(at)
+        if bins is None or boundary == self._asked_at or (self._work is not None and not self._work.done()):
+            return
+        if self._retold and self._chosen and self._chosen[-1].choice.at >= boundary:
+            return
+        self._asked_at = boundary
+        self._work = asyncio.create_task(self._choose(boundary, bins))
+
+    async def settled(self) -> None:
+        """Return once the question under way, if there is one, is answered."""
+        if self._work is not None:
+            await asyncio.wait({self._work})
+
+    async def stop(self) -> None:
+        """Put the question under way aside, and the record on the shelf."""
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+        await self._keep()
+
+    @property
+    def _name(self) -> str:
+        return str(self._subject.workload)
+
+    @property
+    def _asked_after_s(self) -> float:
+        """How long after the past that it is about a question is put: late samples are in by then [s]."""
+        return (SETTLING_BINS + 1) * self._subject.step_s
+
+    def _hear(self, forecast: Forecast, start: datetime) -> None:
+        """Put on record what was said at a bin's beginning."""
+        if self._said.knows(start):
+            return
+        low, high = TRACKED_LEVELS[0], TRACKED_LEVELS[-1]
+        if forecast.levels[0] <= low and forecast.levels[-1] >= high:
+            try:
+                told = told_peaks(forecast, at=start, span_s=self._subject.span_s)
+            except TryNextForecaster:
+                return
+            self._said.note(start, told)
+
+    def _in_force(self, at: datetime) -> tuple[Chosen | None, Knobs, int]:
+        """The choice that is obeyed at `at`, the settings that come of it, and by how many notches."""
+        delay = timedelta(seconds=self._asked_after_s + _ANSWERED_S)
+        chosen = next((each for each in reversed(self._chosen) if each.choice.at + delay <= at), None)
+        knobs = self._subject.policy.knobs if chosen is None else chosen.choice.knobs
+        notches = self._spending.budget(at).notches(_PACING)
+        return chosen, knobs.careful(notches, highest=self._goal.bounds.highest_level), notches
+
+    def _state(self, at: datetime) -> Tuning:
+        chosen, knobs, notches = self._in_force(at)
+        budget = self._spending.budget(at)
+        because = (
+            "the owner's settings, until a choice is in force" if chosen is None else chosen.choice.because
+        )
+        if notches:
+            because += (
+                f"; {notches} more careful for now, because lateness outran the budget in the last hours"
+            )
+        return Tuning(
+            slo=self._goal.slo,
+            choice=None if chosen is None else chosen.choice,
+            knobs=knobs,
+            since=None if chosen is None else chosen.since,
+            because=because,
+            notches=notches,
+            violation=budget.violation,
+            spent=budget.spent,
+            known_s=budget.known_s,
+            every_s=self._goal.every_s,
+            next_at=self._boundary(at) + timedelta(seconds=self._goal.every_s + self._asked_after_s),
+        )
+
+    async def _choose(self, boundary: datetime, bins: MetricWindow) -> None:
+        """Fill the gaps of the record, ask for settings, and keep the answer."""
+        try:
+            await self._fill_gaps(bins)
+            if self._chosen and self._chosen[-1].choice.at >= boundary:
+                return
+            choice = await self._tuner.tune(self._ask(boundary, bins))
+        except TryNextForecaster as failed:
+            _log.info("no settings could be chosen", workload=self._name, because=str(failed))
+            return
+        before = self._chosen[-1] if self._chosen else None
+        same = before is not None and before.choice.knobs == choice.knobs
+        since = before.since if same and before is not None else choice.at
+        self._chosen = (*self._chosen, Chosen(choice=choice, since=since))[-_KEPT_CHOICES:]
+        if not same:
+            _log.info("settings chosen", workload=self._name, knobs=str(choice.knobs), because=choice.because)
+        await self._keep()
+
+    async def _fill_gaps(self, bins: MetricWindow) -> None:
+        """Once after a start: have told again what is not on record."""
+        if self._retold:
+            return
+        step = timedelta(seconds=self._subject.step_s)
+        least = max(bins.end - timedelta(seconds=self._reach_s), bins.start + step)
+        count = max(0, round((bins.end - least) / step))
+        missing = np.flatnonzero(np.isnan(self._said.before(bins.end, count)).any(axis=1))
+        day = round(DAY_S / self._subject.step_s)
+        # A day at a time: each answer is kept, should the next one take too long.
+        for first in sorted({int(place) // day * day for place in missing}):
+            part = missing[(missing >= first) & (missing < first + day)]
+            start = least + int(part[0]) * step
+            self._said.fill(
+                start,
+                await self._tuner.retell(
+                    Retelling(
+                        demand=bins,
+                        start=start,
+                        bins=int(part[-1] - part[0]) + 1,
+                        span_s=self._subject.span_s,
+                        forecasters=tuple(self._subject.forecasters),
+                        context=self._subject.context,
+                        events=self._subject.events,
+                        history_s=self._subject.history_s,
+                    )
+                ),
+            )
+        self._retold = True
+
+    def _ask(self, boundary: datetime, bins: MetricWindow) -> Ask:
+        demand = bins.between(boundary - timedelta(seconds=self._goal.record_s + HIGHEST_S), boundary)
+        count = min(len(demand), round(self._goal.record_s / self._subject.step_s))
+        # Whole hours before the boundary: whoever asks, whenever, has them settled.
+        whole = floor_to_grid(boundary, HOUR_S) - timedelta(seconds=1)
+        return Ask(
+            demand=demand,
+            peaks=self._said.before(demand.end, count),
+            policy=self._subject.policy,
+            slo=self._goal.slo,
+            asked=self._spending.budget(whole).asked(_PACING),
+            tick_s=self._subject.tick_s,
+            bounds=self._goal.bounds,
+            serving=self._chosen[-1].choice.knobs if self._chosen else None,
+        )
+
+    async def _keep(self) -> None:
+        end, table = self._said.kept()
+        kept = Kept(chosen=self._chosen, said_end=end, said=table, spending=self._spending.kept())
+        await self._shelf.put(self._key, kept)
+
+    def _boundary(self, at: datetime) -> datetime:
+        """Where the past ends that the newest choice at `at` is made from: the same on every replica.
+
+        Shifted by workload, so that a thousand of them do not ask in the same second.
+        """
+        every_s, step_s = self._goal.every_s, self._subject.step_s
+        digest = hashlib.sha256(f"tuning of {self._subject.workload}".encode()).digest()
+        shift = timedelta(seconds=int.from_bytes(digest[:4]) % round(every_s))
+        by = at - timedelta(seconds=self._asked_after_s)
+        return floor_to_grid(floor_to_grid(by - shift, every_s) + shift, step_s)
