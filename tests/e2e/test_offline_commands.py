@@ -6,15 +6,17 @@ import math
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from predictscale.cli.told import COLUMNS
+from predictscale.core.calendar import Calendar
 from predictscale.core.series import MetricWindow
 from predictscale.forecasters.naive import LastValue
+from predictscale.forecasters.native import Native
 
 pytestmark = pytest.mark.e2e
 
@@ -90,6 +92,45 @@ def test_an_origin_sees_nothing_after_it(tmp_path: Path) -> None:
         for path in (trace(tmp_path), trace(tmp_path, bend=576))
     ]
     assert told[0] == told[1] != ""
+
+
+def test_forecasts_follow_the_clock_and_the_holidays_that_are_given(tmp_path: Path) -> None:
+    """The 20th of March, a Friday, is a holiday in Japan; at six in the morning UTC it is three in Tokyo."""
+    path, origins = trace(tmp_path, days=19), tmp_path / "origins.txt"
+    origins.write_text("2026-03-20T06:00:00Z\n")
+    asked = ("--trace", path, "--origins", origins, "--leads", "1800", "--levels", "0.5,0.9")
+    told = [
+        [
+            float(line.split(",")[4])
+            for line in run("forecast", *asked, "--model", "native", *whose).stdout.splitlines()[1:]
+        ]
+        for whose in ((), ("--time-zone", "Asia/Tokyo"), ("--time-zone", "Asia/Tokyo", "--holidays", "jp"))
+    ]
+    lines = path.read_text().splitlines()[1 : 1 + 18 * 288 + 72]
+    values = np.array([float(line.split(",")[1] or "nan") for line in lines])
+    window = MetricWindow(START, STEP_S, values)
+    days = (date(2026, 3, 20),)
+    for found, calendar in zip(
+        told, (Calendar(), Calendar("Asia/Tokyo"), Calendar("Asia/Tokyo", days)), strict=True
+    ):
+        expected = Native(calendar).fit(window).predict(window, steps=6, levels=(0.5, 0.9))
+        assert expected.peaks is not None
+        assert found == [*expected.values[:, -1], *expected.peaks[:, -1]]
+    assert told[0] != told[1] != told[2]
+
+
+def test_evaluate_judges_models_that_know_the_clock(tmp_path: Path) -> None:
+    """Clocks in New York go forward on the 8th of March; demand that follows UTC is then foreseen worse."""
+    path = trace(tmp_path, days=9)
+    losses = []
+    for zone in ("UTC", "America/New_York"):
+        done = run(
+            "evaluate", path, "--models", "seasonal-naive-day", "--origins", 100, "--leads", "1800",
+            "--levels", "0.5", "--time-zone", zone, "--json",
+        )  # fmt: skip
+        (report,) = json.loads(done.stdout)["traces"]
+        losses.append(report["models"][0]["scores"][0]["wql"])
+    assert losses[1] > 1.1 * losses[0]
 
 
 def test_a_number_of_origins_lies_evenly_in_the_last_two_fifths(tmp_path: Path) -> None:
@@ -186,6 +227,9 @@ def test_what_is_wrong_is_named_and_ends_with_code_2(tmp_path: Path) -> None:
         ("forecast", "--trace", good, "--origins", empty): "holds no instants",
         ("forecast", "--trace", good, "--origins", tmp_path / "no"): "must be a number, or a file",
         ("forecast", "--trace", good, "--out", tmp_path / "no" / "f.csv", "--origins", 2): "--out: ",
+        ("forecast", "--trace", good, "--time-zone", "Europe/Berlim"): "did you mean 'Europe/Berlin'?",
+        ("evaluate", good, "--time-zone", "Mars", "--holidays", "DE"): "--time-zone: 'Mars'",
+        ("evaluate", good, "--time-zone", "Mars", "--holidays", "DE-XX"): "--holidays: 'DE-XX'; parts of DE",
         ("evaluate",): "--trace: none given",
         ("evaluate", "--trace", good, "--models", "last-value,last-value"): "--models[1]",
     }

@@ -341,3 +341,9 @@ def test_who_asks_less_far_hears_the_same(history: MetricWindow, fitted: Boosted
     for steps in (1, 2, 3, 6, 13):
         for near, whole_table in zip(_tables(fitted.predict(recent, steps=steps)), far, strict=True):
             np.testing.assert_allclose(near, whole_table[:, :steps], rtol=1e-9)
+
+
+def test_the_parts_of_the_values_add_up_to_their_median(history: MetricWindow, fitted: BoostedFitted) -> None:
+    recent = history.between(MONDAY, at(9.25))
+    median = fitted.predict(recent, steps=_STEPS).quantile(0.5)
+    np.testing.assert_allclose(fitted.components(recent, steps=_STEPS).total, median, rtol=1e-9)

@@ -161,15 +161,17 @@ def test_asking_for_more_lateness_never_costs_more(asked: float, factor: float) 
 
 def test_what_serves_stays_while_nothing_is_clearly_cheaper() -> None:
     owner = policy(per_replica=20, max_replicas=200)
-    first = tune(ask(days(3), owner))
+    loyal, fickle = Rule(asked=0.01, least=48, keep=0.2), Rule(asked=0.01, least=48, keep=0.0)
+    first = tune(ask(days(3), owner), loyal)
     near = next(
         score.knobs
         for score in first.scores
-        if score.knobs != first.knobs and score.violation <= 0.01 * RULE.aim
+        if score.knobs != first.knobs and score.violation <= 0.01 * loyal.aim
     )
-    kept = tune(ask(days(3), owner, serving=near))
+    kept = tune(ask(days(3), owner, serving=near), loyal)
     assert kept.knobs == near
-    assert "no other is cheaper" in kept.because
+    assert "no other is cheaper by 20%" in kept.because
+    assert tune(ask(days(3), owner, serving=near), fickle).knobs == first.knobs
 
 
 def test_where_nothing_meets_the_aim_the_least_late_serves_and_says_so() -> None:
@@ -219,3 +221,11 @@ def test_ticks_closer_than_bins_are_replayed_one_by_one() -> None:
     (told,) = {score for score in fine.scores if score.knobs == fine.knobs}
     assert told.violation == pytest.approx(float(outcome.violation[0]))
     assert told.replica_hours == pytest.approx(float(outcome.replica_hours[0]))
+
+
+def test_a_bin_of_which_nobody_knows_what_was_forecast_is_not_scored() -> None:
+    track = days(2)
+    track.peaks[60:120] = np.nan
+    outcome = replay(track, [policy().knobs], policy(), wait_s=5.0)
+    assert outcome.arrived[1] == 0
+    assert outcome.arrived[0] > 0

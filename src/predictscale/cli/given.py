@@ -1,26 +1,39 @@
-"""What the options of the offline commands mean: leads, levels, origins, models.
+"""What the options of the offline commands mean: leads, levels, origins, models, whose calendar.
 
 Each reader returns what the evaluation takes, or says which option or line is wrong, what
 came and what would do. Refuses to run anything.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic_core import PydanticCustomError
+
+from predictscale.config.calendars import holiday_code, holidays_of, zone_name
 from predictscale.config.durations import duration_s
+from predictscale.core.calendar import Calendar
 from predictscale.core.series import MetricWindow
-from predictscale.errors import AskOwner, FileUnusable
+from predictscale.errors import AskOwner, FileUnusable, Problem, SettingsError
 from predictscale.forecasters.base import Forecaster
 from predictscale.forecasters.evaluate import reaching, spaced_origins
-from predictscale.forecasters.registry import FORECASTERS, resolve
+from predictscale.forecasters.registry import FORECASTERS, Context, resolve
 
 _DAY_S = 86_400.0
 
 
-def models(names: str | None, *, where: str = "--models", refit_s: float) -> tuple[Forecaster, ...]:
+def models(
+    names: str | None, window: MetricWindow, *, where: str = "--models", refit_s: float, context: Context
+) -> tuple[Forecaster, ...]:
     """The forecasters of these names, joined by commas, `auto` among them; all if None.
+
+    Args:
+        names: As the option gives them.
+        window: The trace that they will forecast.
+        where: The option.
+        refit_s: How old their fits may become [s].
+        context: What they are told of whose trace it is.
 
     Raises:
         AskOwner: A name is unknown or comes twice.
@@ -28,19 +41,44 @@ def models(names: str | None, *, where: str = "--models", refit_s: float) -> tup
     wanted = [*FORECASTERS] if names is None else [name.strip() for name in names.split(",")]
     # Twice as far as fits are apart: one that fails leaves the older one in place.
     reach_s = 2 * refit_s + _DAY_S
-    return tuple(reaching(each, reach_s) for each in resolve(wanted, where=where))
+    told = resolve(wanted, where=where, context=context.around(window.start, window.end))
+    return tuple(reaching(each, reach_s) for each in told)
 
 
-def model(name: str, *, refit_s: float) -> Forecaster:
-    """The one forecaster of this name, or `auto`.
+def model(name: str, window: MetricWindow, *, refit_s: float, context: Context) -> Forecaster:
+    """The one forecaster of this name, or `auto`; see `models`.
 
     Raises:
         AskOwner: There is none of that name.
     """
-    found = models(name, where="--model", refit_s=refit_s)
+    found = models(name, window, where="--model", refit_s=refit_s, context=context)
     if len(found) != 1:
         raise AskOwner(f"--model: {name!r}; must be one name")
     return found[0]
+
+
+def context(time_zone: str, holidays: str | None) -> Context:
+    """What an owner's settings `time_zone` and `holidays` tell forecasters.
+
+    Raises:
+        SettingsError: There is no such zone, or no holidays are known of the code; or both.
+    """
+    problems: list[Problem] = []
+    zone = _read(zone_name, time_zone, "--time-zone", problems)
+    code = "" if holidays is None else _read(holiday_code, holidays, "--holidays", problems)
+    if problems:
+        raise SettingsError(problems)
+    return Context(calendar=Calendar(zone, holidays_of(code) if code else ()))
+
+
+def _read(reader: Callable[[str], str], text: str, where: str, problems: list[Problem]) -> str:
+    """What a setting's own reader makes of an option; a refusal joins the problems."""
+    try:
+        return reader(text)
+    except PydanticCustomError as wrong:
+        said = wrong.context or {}
+        problems.append(Problem(where, said["got"], said["wants"], said["why"]))
+        return ""
 
 
 def span_s(text: str, where: str) -> float:

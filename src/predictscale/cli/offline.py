@@ -26,6 +26,15 @@ Origins = Annotated[
 Leads = Annotated[str, typer.Option(help="With --trace: how far ahead, in seconds or as 5m,10m,30m.")]
 Levels = Annotated[str, typer.Option(help="With --trace: quantile levels between 0 and 1.")]
 Refit = Annotated[str, typer.Option(help="With --trace: how old a fit may become before the next one.")]
+TimeZone = Annotated[
+    str, typer.Option(help="With --trace: whose clock its days and weeks follow, such as Europe/Berlin.")
+]
+Holidays = Annotated[
+    str | None,
+    typer.Option(
+        help="With --trace: whose public holidays it keeps: the code of a country or a part of it, as DE-BY."
+    ),
+]
 _LEADS = "300,600,1800"
 _LEVELS = "0.5,0.9,0.95,0.99"
 
@@ -44,6 +53,8 @@ def forecast(
     levels: Levels = _LEVELS,
     model: Annotated[str, typer.Option(help="With --trace: auto, or a forecaster's name.")] = "auto",
     refit: Refit = "1d",
+    time_zone: TimeZone = "UTC",
+    holidays: Holidays = None,
     out: Annotated[
         Path | None, typer.Option(help="With --trace: the CSV file to write; without it, standard output.")
     ] = None,
@@ -52,7 +63,16 @@ def forecast(
     if workload is not None and trace is None:
         live_forecast(workload, url)
     elif trace is not None and workload is None:
-        _forecast_trace(trace, origins=origins, leads=leads, levels=levels, model=model, refit=refit, out=out)
+        _forecast_trace(
+            trace,
+            origins=origins,
+            leads=leads,
+            levels=levels,
+            model=model,
+            refit=refit,
+            whose=(time_zone, holidays),
+            out=out,
+        )
     else:
         given = "both" if workload is not None else "neither"
         _fail(
@@ -73,6 +93,8 @@ def evaluate(
     leads: Leads = _LEADS,
     levels: Levels = _LEVELS,
     refit: Refit = "1d",
+    time_zone: TimeZone = "UTC",
+    holidays: Holidays = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Judge models on traces by rolling origins: none sees what came after the instant it is asked at."""
@@ -87,10 +109,11 @@ def evaluate(
         _fail("--trace: none given; must be one or more CSV files with the columns timestamp,value")
     try:
         refit_s, leads_s, asked = given.span_s(refit, "--refit"), given.leads_s(leads), given.levels(levels)
-        judged = given.models(models, where="--models", refit_s=refit_s)
+        context = given.context(time_zone, holidays)
         reports = []
         for file in files:
             window = load_csv(file)
+            judged = given.models(models, window, refit_s=refit_s, context=context)
             at = given.origins(origins, window, ahead_s=max(leads_s), trace=file)
             said = [
                 rolling(one, window, origins=at, leads_s=leads_s, levels=asked, refit_s=refit_s)
@@ -108,7 +131,15 @@ def evaluate(
 
 
 def _forecast_trace(
-    trace: Path, *, origins: str, leads: str, levels: str, model: str, refit: str, out: Path | None
+    trace: Path,
+    *,
+    origins: str,
+    leads: str,
+    levels: str,
+    model: str,
+    refit: str,
+    whose: tuple[str, str | None],
+    out: Path | None,
 ) -> None:
     """Forecasts of one model from origins of one trace, as CSV."""
     from predictscale.cli import given, told  # noqa: PLC0415 - numpy and the models
@@ -119,9 +150,9 @@ def _forecast_trace(
         _fail(f"--out: {out.parent} is no folder")
     try:
         refit_s, leads_s = given.span_s(refit, "--refit"), given.leads_s(leads)
-        one = given.model(model, refit_s=refit_s)
-        asked = given.levels(levels)
+        asked, context = given.levels(levels), given.context(*whose)
         window = load_csv(trace)
+        one = given.model(model, window, refit_s=refit_s, context=context)
         at = given.origins(origins, window, ahead_s=max(leads_s), trace=trace)
         said = rolling(one, window, origins=at, leads_s=leads_s, levels=asked, refit_s=refit_s)
     except PredictscaleError as wrong:

@@ -28,7 +28,7 @@ class SloSettings(Frozen):
     wait_s: Span = Field(
         default=2.0,
         le=DAY_S,
-        description="How long demand may wait; a queue there is gets a minute, or this if it is longer.",
+        description="How long demand may wait; a queue is served within a minute, or within this if longer.",
     )
     window_s: Span = Field(
         default=30 * DAY_S, ge=DAY_S, le=90 * DAY_S, description="Over how long the share is taken."

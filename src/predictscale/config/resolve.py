@@ -138,7 +138,7 @@ def resolve(written: NamedWorkload, *, terms: Terms, origin: Origin) -> Workload
         level=level,
         slo=slo.objective if slo is not None else None,
         tuning=knobs.tuning,
-        # Replicas ordered for a queue serve a lead time later: a bound of seconds would order a fleet in vain.
+        # Replicas ordered for a queue serve a lead time later: within seconds they would come in vain.
         drain_s=max(slo.wait_s, DRAIN_S) if slo is not None else DRAIN_S,
         min_replicas=knobs.min_replicas,
         warm_replicas=knobs.warm_replicas,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from predictscale.core.calendar import Calendar
-from predictscale.core.forecast import Forecast
+from predictscale.core.forecast import Components, Forecast
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.errors import TryNextForecaster
 from predictscale.forecasters import native
@@ -86,6 +86,10 @@ class BoostedFitted:
         if isinstance(answer, TryNextForecaster):
             raise answer
         return answer
+
+    def components(self, recent: MetricWindow, *, steps: int) -> Components:
+        """What the values are made of, which are the engine's. See `Decomposed.components`."""
+        return self.engine.components(recent, steps=steps)
 
 
 class Ask(NamedTuple):
