@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from benchmarks.closed_loop import ours, prophet_rival
 from benchmarks.closed_loop.field import Family
 from benchmarks.closed_loop.traces import Case
@@ -17,10 +18,9 @@ from predictscale.simulate.rivals import Ints, Knobs, Rival, Scene
 from predictscale.simulate.roster import RIVALS
 
 OURS: Final = "predictscale"
-TREES: Final = "predictscale-trees"
 PROPHET: Final = "prophet"
 
-UNIONS: Final[dict[str, tuple[str, ...]]] = {OURS: (OURS, TREES, "tuned-reactive", "cron")}
+UNIONS: Final[dict[str, tuple[str, ...]]] = {OURS: (OURS, "tuned-reactive", "cron")}
 """Whose honest run chooses among the settings of several families; the first of the first serves first.
 
 A fixed fleet is not among them: on a training part with bursts it was the only one that had met the
@@ -55,7 +55,6 @@ def compete(
     makers: dict[str, Maker] = {
         **{name: _of_rival(rival) for name, rival in RIVALS.items()},
         OURS: _ours,
-        TREES: _trees,
         **({PROPHET: _prophet} if means.prophet else {}),
     }
     chosen = makers if only is None else {name: makers[name] for name in only}
@@ -64,13 +63,16 @@ def compete(
 
 def names(*, prophet: bool) -> list[str]:
     """All that could compete."""
-    return [*RIVALS, OURS, TREES, *([PROPHET] if prophet else [])]
+    return [*RIVALS, OURS, *([PROPHET] if prophet else [])]
 
 
 def family(name: str, knobs: Sequence[Knobs], desired: Ints) -> Family:
     """Settings as they are told in a report."""
-    labels = tuple(" ".join(f"{knob}={value:g}" for knob, value in each.items()) for each in knobs)
-    return Family(name=name, labels=tuple(f"{name} {label}" for label in labels), desired=desired)
+    return Family(name=name, labels=tuple(f"{name} {_told(each)}" for each in knobs), desired=desired)
+
+
+def _told(knobs: Knobs) -> str:
+    return " ".join(f"{knob}={value:g}" for knob, value in knobs.items())
 
 
 def _of_rival(rival: Rival) -> Maker:
@@ -81,13 +83,12 @@ def _of_rival(rival: Rival) -> Maker:
 
 
 def _ours(case: Case, scene: Scene, means: Means) -> Family:
-    made = ours.peaks(case, ours.NATIVE, cache=means.cache)
-    return family(OURS, ours.SETTINGS, ours.desired(scene, made, ours.SETTINGS))
-
-
-def _trees(case: Case, scene: Scene, means: Means) -> Family:
-    made = ours.peaks(case, ours.TREES, cache=means.cache)
-    return family(TREES, ours.SETTINGS, ours.desired(scene, made, ours.SETTINGS))
+    labels, plans = [], []
+    for engine in (ours.NATIVE, ours.TREES):
+        made = ours.peaks(case, engine, cache=means.cache)
+        plans.append(ours.desired(scene, made, ours.SETTINGS))
+        labels += [f"{OURS} {engine.name} {_told(knobs)}" for knobs in ours.SETTINGS]
+    return Family(name=OURS, labels=tuple(labels), desired=np.concatenate(plans))
 
 
 def _prophet(case: Case, scene: Scene, means: Means) -> Family:

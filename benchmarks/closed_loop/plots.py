@@ -96,5 +96,5 @@ def _band(field: Field, steps: slice) -> Floats:
 
 
 def _until(run: Run, steps: int) -> Run:
-    names = ("spec", "held", "ready", "scored", "arrived", "late", "lost", "queue")
+    names = ("desired", "spec", "held", "ready", "scored", "arrived", "late", "lost", "queue")
     return replace(run, **{name: getattr(run, name)[..., :steps] for name in names})

@@ -149,7 +149,7 @@ def goals(summary: Sequence[Mapping[str, Any]], reports: Sequence[Report]) -> li
             _goal(
                 met=found["violation"] <= float(asked) and found["cost"] <= most,
                 text=f"asked for {float(asked):.1%}: {found['violation']:.2%} late at {found['cost']:.3f} "
-                f"(goal {most})",
+                f"(goal {most}); {_by_grain(own, asked)}",
             )
         )
         lines.append(
@@ -160,6 +160,17 @@ def goals(summary: Sequence[Mapping[str, Any]], reports: Sequence[Report]) -> li
             )
         )
     return lines + _beside_rivals(entry, own)
+
+
+def _by_grain(own: Sequence[Report], asked: str) -> str:
+    """The same apart for traces recorded by the minute and for those whose minutes are drawn."""
+    told = []
+    for drawn, name in ((False, "recorded by the minute"), (True, "minutes drawn")):
+        rows = [report for report in own if report["drawn"] is drawn]
+        if rows:
+            found = _honest(rows, OURS, asked)
+            told.append(f"{name} ({len(rows)}): {found['violation']:.2%} at {found['cost']:.3f}")
+    return ", ".join(told)
 
 
 def _beside_rivals(entry: Mapping[str, Any], own: Sequence[Report]) -> list[str]:

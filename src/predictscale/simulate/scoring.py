@@ -20,7 +20,7 @@ from predictscale.simulate.world import Run, Tally
 SLOS = (0.01, 0.005, 0.001)
 
 _AREA_POINTS = 65
-_BY_STEP = ("spec", "held", "ready", "scored", "arrived", "late", "lost", "queue")
+_BY_STEP = ("desired", "spec", "held", "ready", "scored", "arrived", "late", "lost", "queue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
