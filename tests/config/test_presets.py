@@ -1,16 +1,17 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from predictscale.config.presets import Preset, fleet_signals, load_presets
+from predictscale.config.presets import EXTRA_UNITS, Extra, Preset, fleet_signals, load_presets
 from predictscale.config.promql import parse_selector, unconfined
 from predictscale.core.demand import SignalName
 from predictscale.errors import FileUnusable, SettingsError
 
 PRESETS = load_presets()
 
-SOUND = {
+SOUND: dict[str, Any] = {
     "name": "thing",
     "title": "A thing",
     "source": "made up for a test",
@@ -29,10 +30,16 @@ def with_query(query: str) -> dict[str, object]:
     return {**SOUND, "signals": {"demand": {"query": query, "unit": "requests/s", "meaning": "arrival"}}}
 
 
+def with_extra(name: str, *, query: str = "sum(b{$selector})", unit: str = "requests") -> dict[str, object]:
+    signals = {"demand": SOUND["signals"]["demand"], name: {"query": query, "unit": unit, "meaning": "gauge"}}
+    return {**SOUND, "signals": signals}
+
+
 def test_every_backend_of_the_design_has_a_preset() -> None:
     assert set(PRESETS) == {
-        "envoy", "http", "istio", "knative", "llm-d", "nginx", "ray-serve",
-        "sglang", "sglang-tokens", "tgi", "triton", "vllm", "vllm-tokens",
+        "dynamo", "envoy", "http", "istio", "knative", "llama-cpp", "llm-d", "lmdeploy", "nginx", "nim",
+        "production-stack", "ray-serve", "ray-vllm", "sglang", "sglang-tokens", "tensorrt-llm", "tgi",
+        "triton", "vllm", "vllm-tokens",
     }  # fmt: skip
 
 
@@ -40,10 +47,10 @@ def test_every_backend_of_the_design_has_a_preset() -> None:
 def test_every_selector_of_a_preset_is_bound_to_the_namespace(preset: Preset) -> None:
     selector = parse_selector('model_name="x"', "own", where="selector", label=preset.confined_by)
     for name in preset.signals:
-        signal = preset.signal(name, selector=selector)
-        assert signal is not None
-        assert unconfined(signal.query, "own", label=preset.confined_by) == []
-        assert "$" not in signal.query
+        query = preset.query(name, selector=selector)
+        assert query is not None
+        assert unconfined(query, "own", label=preset.confined_by) == []
+        assert "$" not in query
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=str)
@@ -91,6 +98,16 @@ def test_a_sound_preset_of_ones_own_is_loaded(tmp_path: Path) -> None:
         (with_query("sum(a{$selector,$model})"), "placeholder 'model'"),
         (with_query("sum(a{$selector,b=~'c$'})"), "placeholder"),
         (with_query("a{$selector}[$window]"), "gives a range"),
+        (with_extra("running", query="sum(b)"), "signals.running.query: selects b unbound"),
+        (with_extra("running", query="sum(b{$selector,$more})"), "signals.running.query.*placeholder 'more'"),
+        (with_extra("running", query="sum(b{$selector}"), "signals.running.query: is not PromQL"),
+        (with_extra("running", unit="things"), "signals.running.unit: 'things'; must be 'requests'"),
+        (with_extra("runing"), "runing"),
+        ({**SOUND, "discovery": {"metrics": ["b"], "told_by": "engine"}}, "'b'; must occur in one of its"),
+        ({**SOUND, "discovery": {"metrics": [], "told_by": "engine"}}, "discovery.metrics"),
+        ({**SOUND, "discovery": {"metrics": ["a"], "labels": ["x y"], "told_by": "engine"}}, "labels"),
+        ({**SOUND, "further_of": "nobody"}, "further_of: 'nobody'; must be a preset of its own"),
+        ({**SOUND, "further_of": "thing"}, "further_of: 'thing'; must be a preset of its own"),
         ({**SOUND, "name": "other"}, "must be the file's: 'thing'"),
         ({**SOUND, "signals": {}}, "have no demand"),
         ({**SOUND, "singals": {}}, "did you mean 'signals'"),
@@ -117,3 +134,26 @@ def test_the_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
 def test_a_folder_without_presets_is_an_incomplete_installation(tmp_path: Path) -> None:
     with pytest.raises(FileUnusable, match="holds no presets"):
         load_presets(tmp_path)
+
+
+def test_presets_of_one_server_share_its_further_signals(tmp_path: Path) -> None:
+    written(tmp_path, with_extra("running"))
+    loaded = load_presets(written(tmp_path, {**SOUND, "name": "other", "further_of": "thing"}, name="other"))
+    assert loaded["other"].extras == (Extra.RUNNING,)
+    asked = {preset.query(Extra.RUNNING, selector='namespace="own"') for preset in loaded.values()}
+    assert asked == {'sum(b{namespace="own"})'}
+    assert PRESETS["vllm-tokens"].extras == PRESETS["vllm"].extras
+
+
+def test_every_further_signal_is_told_by_some_backend_and_has_one_unit() -> None:
+    told = {name for preset in PRESETS.values() for name in preset.extras}
+    assert told == set(Extra) == set(EXTRA_UNITS)
+
+
+def test_a_signal_that_a_backend_lacks_is_none() -> None:
+    assert PRESETS["http"].query(Extra.KV_USAGE, selector='namespace="own"') is None
+    assert PRESETS["http"].query(SignalName.QUEUE, selector='namespace="own"') is None
+
+
+def test_every_preset_is_found_by_something_or_stands_beside_one_that_is() -> None:
+    assert all((preset.discovery is None) == (preset.further_of is not None) for preset in PRESETS.values())

@@ -96,10 +96,10 @@ def test_a_confined_query_still_reads_its_own(server: PrometheusServer) -> None:
 def test_prometheus_understands_every_signal_of_every_preset(server: PrometheusServer, name: str) -> None:
     preset = load_presets()[name]
     selector = parse_selector('job="x",quote="a\\"b"', "own", where="selector", label=preset.confined_by)
-    for signal in SignalName.DEMAND, SignalName.QUEUE:
-        asked = preset.signal(signal, selector=selector)
-        if asked is not None:
-            assert ask(server, asked.query) == []
+    for signal in preset.signals:
+        query = preset.query(signal, selector=selector)
+        assert query is not None
+        assert ask(server, query) == []
 
 
 def test_an_empty_token_queue_is_zero_although_no_request_ever_finished(server: PrometheusServer) -> None:

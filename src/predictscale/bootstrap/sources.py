@@ -40,6 +40,11 @@ class Sources:
             )
         self._given = given
 
+    @property
+    def own(self) -> Source:
+        """The service's own source, which workloads that name no other are read from."""
+        return self._given
+
     def of(self, workload: WorkloadSettings) -> Source:
         """Where the workload's metrics are read. A foreign address gets none of our credentials."""
         address = workload.prometheus

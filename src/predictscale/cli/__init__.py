@@ -4,6 +4,7 @@ import typer
 
 from predictscale import __version__
 from predictscale.cli.backtest import backtest
+from predictscale.cli.discover import discover
 from predictscale.cli.local import check, render
 from predictscale.cli.offline import evaluate, forecast
 from predictscale.cli.remote import plan
@@ -24,6 +25,7 @@ app.command()(forecast)
 app.command()(evaluate)
 app.command()(backtest)
 app.command()(tune)
+app.command()(discover)
 app.command()(check)
 app.command()(render)
 

@@ -175,9 +175,15 @@ def _backends(presets: Presets) -> str:
         demand, queue = signals["demand"], signals.get("queue")
         measured = f"{demand.unit}, {demand.meaning.value}"
         waiting = queue.unit if queue else "none"
-        cells = (f"`{preset.name}`", preset.title, measured, waiting, f"`{preset.confined_by}`", demand.note)
+        further = ", ".join(preset.extras) or "none"
+        bound = f"`{preset.confined_by}`"
+        cells = (f"`{preset.name}`", preset.title, measured, waiting, bound, demand.note, further)
         rows.append(f"| {' | '.join(cells)} |")
     table = "\n".join(
-        ["| backend | | demand | queue | bound by | note |", "|---|---|---|---|---|---|", *rows]
+        [
+            "| backend | | demand | queue | bound by | note | also known |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
+        ]
     )
     return f"{_PRESETS}\n{table}\n"

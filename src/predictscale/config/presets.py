@@ -3,9 +3,10 @@
 A preset is data with a source (`models/backends/*.yaml`), not code. It is
 proved when it is loaded: every template must be PromQL once filled in, and every
 selector in it must be bound to one namespace. It refuses a placeholder or a
-signal that nothing here fills.
+signal that nothing here fills, and a further signal in a unit of its own.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
@@ -28,6 +29,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "_models" / "backends", _PACKAGE.parents[1] / "models" / "backends")
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 
 
 class Meaning(StrEnum):
@@ -36,6 +39,65 @@ class Meaning(StrEnum):
     ARRIVAL = "arrival"  # grows when work comes in: offered load
     COMPLETION = "completion"  # grows when work is done: capped by capacity, so the queue matters
     GAUGE = "gauge"  # a level, not a rate
+
+
+class Extra(StrEnum):
+    """What a backend can tell beyond demand and queue; decisions do not ask for it."""
+
+    INPUT_TOKENS = "input_tokens"  # of prompts, cached ones included
+    UNCACHED_TOKENS = "uncached_tokens"  # of prompts, as far as they had to be computed
+    OUTPUT_TOKENS = "output_tokens"  # generated
+    CACHED_SHARE = "cached_share"  # of input tokens that a cache had
+    RUNNING = "running"  # requests that are being served
+    WAITING = "waiting"  # requests that wait, where that is not the queue in the demand's unit
+    TTFT_P95 = "ttft_p95"  # time to first token, 95th percentile
+    ITL_P95 = "itl_p95"  # time between tokens, 95th percentile
+    ITL_MEAN = "itl_mean"  # time between tokens, mean
+    LATENCY_P95 = "latency_p95"  # of whole requests, 95th percentile
+    LATENCY_MEAN = "latency_mean"  # of whole requests, mean
+    KV_USAGE = "kv_usage"  # of the cache of keys and values, mean of the replicas
+
+
+EXTRA_UNITS: Mapping[Extra, str] = MappingProxyType(
+    {
+        Extra.INPUT_TOKENS: "tokens/s",
+        Extra.UNCACHED_TOKENS: "tokens/s",
+        Extra.OUTPUT_TOKENS: "tokens/s",
+        Extra.CACHED_SHARE: "share",
+        Extra.RUNNING: "requests",
+        Extra.WAITING: "requests",
+        Extra.TTFT_P95: "s",
+        Extra.ITL_P95: "s",
+        Extra.ITL_MEAN: "s",
+        Extra.LATENCY_P95: "s",
+        Extra.LATENCY_MEAN: "s",
+        Extra.KV_USAGE: "share",
+    }
+)
+"""The one unit of each further signal, so that backends can be compared; a share is 0 to 1."""
+
+
+class Teller(StrEnum):
+    """Whose pods carry a backend's series."""
+
+    ENGINE = "engine"  # the server that is scaled
+    SIDECAR = "sidecar"  # the pods that are scaled, but any program in them
+    GATEWAY = "gateway"  # something before them: its pods are not what is scaled
+
+
+class Discovery(Frozen):
+    """By what a backend is found among the series of a Prometheus."""
+
+    metrics: tuple[MetricName, ...] = Field(
+        min_length=1, description="any of these shows it; each occurs in one of its queries"
+    )
+    labels: tuple[LabelName, ...] = Field(
+        default=(), description="labels that tell its models or services apart, on demand and queue"
+    )
+    told_by: Teller = Field(description="engine, sidecar or gateway")
+    copies_carry: LabelName | None = Field(
+        default=None, description="a label that only another program's copies of the series have"
+    )
 
 
 class SignalTemplate(Frozen):
@@ -59,9 +121,35 @@ class Preset(Frozen):
         default="namespace", description="the label that holds the workload's namespace"
     )
     window_s: Span = Field(default=120.0, description="range of rates; at least four scrapes")
-    signals: Mapping[Literal[SignalName.DEMAND, SignalName.QUEUE], SignalTemplate] = Field(
-        description="demand, and queue if the backend has one"
+    further_of: Text | None = Field(
+        default=None, description="the preset of the same server whose further signals are this one's too"
     )
+    discovery: Discovery | None = Field(
+        default=None, description="how it is found; without it, it is only offered beside `further_of`"
+    )
+    signals: Mapping[Literal[SignalName.DEMAND, SignalName.QUEUE] | Extra, SignalTemplate] = Field(
+        description="demand, queue if the backend has one, and what else it tells"
+    )
+
+    @property
+    def extras(self) -> tuple[Extra, ...]:
+        """The further signals that it has."""
+        return tuple(name for name in self.signals if isinstance(name, Extra))
+
+    def query(self, name: SignalName | Extra, *, selector: str) -> str | None:
+        """PromQL of one signal on one line, or None if the backend has none such.
+
+        Args:
+            name: Demand, queue, or a further signal, whose unit `EXTRA_UNITS` tells.
+            selector: Label matchers, as `promql.parse_selector` writes them.
+        """
+        template = self._template(name)
+        if template is None:
+            return None
+        query = Template(template.query).substitute(
+            selector=selector, window=duration_text(self.window_s), window_s=f"{self.window_s:g}"
+        )
+        return " ".join(query.split())
 
     def signal(self, name: SignalName, *, selector: str, empty_is_zero: bool = False) -> Signal | None:
         """One signal for the series that `selector` chooses, or None if the backend has none such.
@@ -71,15 +159,13 @@ class Preset(Frozen):
             selector: Label matchers, as `promql.parse_selector` writes them.
             empty_is_zero: Whether no series at all may be read as 0.
         """
-        template = next((found for known, found in self.signals.items() if known == name), None)
-        if template is None:
+        template, query = self._template(name), self.query(name, selector=selector)
+        if template is None or query is None:
             return None
-        query = Template(template.query).substitute(
-            selector=selector, window=duration_text(self.window_s), window_s=f"{self.window_s:g}"
-        )
-        return Signal(
-            name=name, query=" ".join(query.split()), unit=template.unit, empty_is_zero=empty_is_zero
-        )
+        return Signal(name=name, query=query, unit=template.unit, empty_is_zero=empty_is_zero)
+
+    def _template(self, name: SignalName | Extra) -> SignalTemplate | None:
+        return next((found for known, found in self.signals.items() if known == name), None)
 
 
 Presets = Mapping[str, Preset]
@@ -104,11 +190,12 @@ def load_presets(folder: Path | None = None) -> Presets:
             problems += wrong.problems
         else:
             presets[preset.name] = preset
+    problems += _problems_between(presets)
     if problems:
         raise SettingsError(problems)
     if not presets:
         raise FileUnusable(f"{home}: holds no presets; the installation is incomplete")
-    return MappingProxyType(presets)
+    return MappingProxyType({name: _whole(preset, presets) for name, preset in presets.items()})
 
 
 def fleet_signals(namespace: str, deployment: str) -> tuple[Signal, Signal]:
@@ -136,6 +223,26 @@ def _load(path: Path) -> Preset:
     return preset
 
 
+def _problems_between(presets: Presets) -> list[Problem]:
+    """Presets that lean on one that is not there, or that itself leans on another."""
+    problems = []
+    for preset in presets.values():
+        other = None if preset.further_of is None else presets.get(preset.further_of)
+        if preset.further_of is not None and (other is None or other.further_of is not None):
+            wants = "must be a preset of its own"
+            problems.append(Problem(f"{preset.name}.yaml: further_of", repr(preset.further_of), wants))
+    return problems
+
+
+def _whole(preset: Preset, presets: Presets) -> Preset:
+    """The preset with the further signals of the one that it leans on."""
+    if preset.further_of is None:
+        return preset
+    other = presets[preset.further_of]
+    theirs = {name: other.signals[name] for name in other.extras}
+    return preset.model_copy(update={"signals": {**theirs, **preset.signals}})
+
+
 def _problems(preset: Preset, path: Path) -> list[Problem]:
     problems = []
     if preset.name != path.stem:
@@ -144,23 +251,36 @@ def _problems(preset: Preset, path: Path) -> list[Problem]:
         )
     if SignalName.DEMAND not in preset.signals:
         problems.append(Problem(f"{path.name}: signals", "have no demand", "give signals.demand"))
-    for name in preset.signals:
+    for name, template in preset.signals.items():
         problems += _problems_of_signal(preset, name, where=f"{path.name}: signals.{name}.query")
+        wants = EXTRA_UNITS[name] if isinstance(name, Extra) else template.unit
+        if template.unit != wants:
+            problems.append(
+                Problem(f"{path.name}: signals.{name}.unit", repr(template.unit), f"must be {wants!r}")
+            )
+    for metric in preset.discovery.metrics if preset.discovery is not None else ():
+        if not any(_holds(template.query, metric) for template in preset.signals.values()):
+            wants = "must occur in one of its queries"
+            problems.append(Problem(f"{path.name}: discovery.metrics", repr(metric), wants))
     return problems
 
 
-def _problems_of_signal(preset: Preset, name: SignalName, *, where: str) -> list[Problem]:
+def _holds(query: str, metric: str) -> bool:
+    return re.search(rf"(?<![\w:]){re.escape(metric)}\{{", query) is not None
+
+
+def _problems_of_signal(preset: Preset, name: SignalName | Extra, *, where: str) -> list[Problem]:
     selector = promql.parse_selector("", "own", where=where, label=preset.confined_by)
     try:
-        signal = preset.signal(name, selector=selector)
-        assert signal is not None  # noqa: S101 - asked for one of its own
-        promql.parse(signal.query, where=where)
+        query = preset.query(name, selector=selector)
+        assert query is not None  # noqa: S101 - asked for one of its own
+        promql.parse(query, where=where)
     except SettingsError as wrong:
         return list(wrong.problems)
     except (KeyError, ValueError) as error:
         return [
             Problem(where, f"holds the placeholder {error}", "known are $selector, $window and $window_s")
         ]
-    open_ = promql.unconfined(signal.query, "own", label=preset.confined_by)
+    open_ = promql.unconfined(query, "own", label=preset.confined_by)
     wants = "every selector must hold $selector"
     return [Problem(where, f"selects {selector} unbound", wants) for selector in open_]
