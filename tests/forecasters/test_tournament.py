@@ -9,7 +9,8 @@ from predictscale.core.series import MetricWindow
 from predictscale.errors import FitFailed, ForecastNotCredible, NotEnoughHistory
 from predictscale.forecasters.base import Fitted
 from predictscale.forecasters.naive import LastValue, SeasonalNaiveDay
-from predictscale.forecasters.tournament import Crowned, Tournament, judge
+from predictscale.forecasters.standings import judge
+from predictscale.forecasters.tournament import Crowned, Tournament
 from stub_forecasters import Says, scripted
 
 

@@ -20,7 +20,7 @@ from predictscale.control.tuning import SelfTuning
 from predictscale.control.tuningshelf import TuningShelf
 from predictscale.core.demand import Signal, SignalName, WorkloadId
 from predictscale.core.events import PlannedEvent
-from predictscale.core.plan import Decision, OnStale
+from predictscale.core.plan import Decision, Health, OnStale
 from predictscale.core.series import MetricWindow
 from predictscale.core.slo import Slo
 from predictscale.meters import Meters
@@ -109,7 +109,7 @@ async def live(
             step_s=GRID.step_s,
             history_s=GRID.history_s,
         )
-        tuner = RollingTuner(every_s=goal.every_s, refit_s=GRID.refit_s)
+        tuner = RollingTuner(every_s=goal.every_s)
         tuning = SelfTuning(subject, goal, tuner=tuner, shelf=TuningShelf(history))
     tracker = Tracker(
         wanted,
@@ -155,6 +155,16 @@ async def test_every_stage_of_every_tick_is_the_trackers_own() -> None:
     assert {decision.forecast.model for decision in decisions if decision.forecast} == {"native"}
 
 
+async def test_a_young_workload_is_fitted_as_often_as_live() -> None:
+    whole = recorded()
+    # After eighteen minutes there are six hours of history, and fits become rarer.
+    young = whole.between(START - timedelta(hours=5.7), whole.end)
+    signals = {SignalName.DEMAND: young}
+    decisions = await live(settings(), signals, ticks=100)
+    _, own = await again(settings(), signals, ticks=100)
+    assert_same(own, decisions)
+
+
 async def test_gaps_queues_fleets_and_events_are_seen_as_they_were() -> None:
     gap = without(recorded(), START + timedelta(minutes=20), minutes=9)
     rng = np.random.default_rng(3)
@@ -174,10 +184,18 @@ async def test_gaps_queues_fleets_and_events_are_seen_as_they_were() -> None:
     relived, own = await again(wanted, signals, ticks=180)
     assert_same(own, decisions)
     assert not all(decision.answer.available for decision in decisions)
-    told = relived.desired.tolist()
     # While the answer is UNAVAILABLE, what was told before stays.
-    gone = next(place for place, decision in enumerate(decisions) if not decision.answer.available)
-    assert told[gone] == told[gone - 1]
+    told, gone = relived.desired.tolist(), [not decision.answer.available for decision in decisions]
+    assert told[gone.index(True)] == told[gone.index(True) - 1]
+
+
+async def test_what_was_lost_before_the_start_is_as_little_known_as_live() -> None:
+    outage = without(recorded(), START - timedelta(seconds=660), minutes=15)
+    signals = {SignalName.DEMAND: outage}
+    decisions = await live(settings(), signals, ticks=30)
+    _, own = await again(settings(), signals, ticks=30)
+    assert_same(own, decisions)
+    assert decisions[0].plan.health is Health.UNKNOWN
 
 
 async def test_slow_models_serve_from_the_tick_after_they_were_found_due() -> None:
@@ -225,5 +243,5 @@ async def test_coverage_is_of_all_windows_that_have_closed() -> None:
     relived, _ = await again(settings(), {SignalName.DEMAND: recorded()}, ticks=240)
     assert relived.outcome is not None
     assert relived.outcome.lead_s == 240.0
-    # An hour of minutes, less the four whose windows are still open, with the bin of the start.
-    assert relived.outcome.scored == 56
+    # Of each minute of the hour; what came in the windows of the last ones is on record.
+    assert relived.outcome.scored == 60

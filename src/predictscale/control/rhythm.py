@@ -7,10 +7,12 @@ same ticks. Refuses to look at a clock: instants are arguments.
 import hashlib
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from predictscale.core.demand import WorkloadId
 from predictscale.core.knobs import LONGEST_HOLD_S
 from predictscale.core.plan import Policy
-from predictscale.core.series import floor_to_grid
+from predictscale.core.series import MetricWindow, floor_to_grid
 
 _YOUNG_S = 6 * 3600.0
 """A workload with less known history than this is fitted more often, on a grid of `_YOUNG_EVERY_S`."""
@@ -37,6 +39,18 @@ def fit_boundary(
     shift_s = 0 if workload is None else int.from_bytes(digest[:4]) % round(every_s)
     shift = timedelta(seconds=shift_s)
     return floor_to_grid(floor_to_grid(at - shift, every_s) + shift, step_s)
+
+
+def fit_window(bins: MetricWindow, boundary: datetime, *, history_s: float) -> MetricWindow:
+    """What a fit learns from: the last `history_s` seconds before the boundary, from the first known bin on.
+
+    A history that was asked for before it began holds gaps in front. Models that thin a long
+    window would thin the little that is known.
+    """
+    window = bins.between(boundary - timedelta(seconds=history_s), boundary)
+    known = np.flatnonzero(window.known)
+    first = int(known[0]) if known.size else len(window)
+    return window.between(window.start + timedelta(seconds=first * window.step_s), window.end)
 
 
 def relived_s(policy: Policy, *, tick_s: float, tuned: bool) -> float:

@@ -18,7 +18,7 @@ import structlog
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control.context import context_of
 from predictscale.control.observe import Watch, observation
-from predictscale.control.rhythm import fit_boundary, relived_s, watched_s
+from predictscale.control.rhythm import fit_boundary, fit_window, relived_s, watched_s
 from predictscale.control.shelf import ModelShelf, ShelvedModel
 from predictscale.control.step import StepMemory, step
 from predictscale.control.tuning import SelfTuning
@@ -289,7 +289,7 @@ class Tracker:
         if self._bins is None:
             return
         boundary = self._boundary(at)
-        window = self._bins.between(boundary - timedelta(seconds=self._grid.history_s), boundary)
+        window = fit_window(self._bins, boundary, history_s=self._grid.history_s)
         try:
             result = await self._fits.fit(
                 self.settings.forecasters,

@@ -1,45 +1,58 @@
 """Forecasts of the past, made in the rhythm of the live service.
 
-A fit learns from what had ended at its boundary, and a forecast from the last whole bin
-before its tick; ticks that share a bin share the forecast. So a trace can be played to a
-policy, or a sweep prepared, without a forecaster ever seeing what came later.
+A fit learns from what had ended at its boundary and serves from the tick after the one that
+finds it due, as if it took less than a tick; until the first one has ended, the models that
+fit at once serve. A forecast comes from the last whole bin before its tick. So a trace can be
+played to a policy without a forecaster ever seeing what came later.
 
 Refuses to stand in: where the models cannot answer there is no forecast, and the reactive
 need decides, as it does live.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from math import ceil
 
 import numpy as np
 
+from predictscale.control.rhythm import fit_boundary, fit_window
+from predictscale.core.demand import WorkloadId
 from predictscale.core.events import PlannedEvent, planned, usual
 from predictscale.core.forecast import Forecast
 from predictscale.core.hpa import SYNC_S
 from predictscale.core.series import Floats, MetricWindow, floor_to_grid
 from predictscale.errors import TryNextForecaster
 from predictscale.forecasters.base import LEVELS, Fitted, Forecaster
-from predictscale.forecasters.chain import FittedChain, fit_chain, following, require_credible
+from predictscale.forecasters.chain import FittedChain, fit_chain, following, quick_ones, require_credible
 from predictscale.forecasters.native import Ask, NativeFitted, predict_together
 from predictscale.forecasters.robust import highest
 from predictscale.forecasters.tournament import Crowned
 
 _DAY_S = 86_400.0
-_AHEAD = 60
-"""Bins whose forecasts are made with the one that is asked for."""
+_AHEAD = 240
+"""Ticks whose forecasts are made with the one that is asked for."""
 _AT_ONCE = 960
 """Ticks whose forecasts are asked for together."""
 _RECENT_S = 3600.0
 """As the chain: what is credible now is measured by the highest of this long, too."""
-_YOUNG_S = 6 * 3600.0
-"""With less history than this, fits are made more often, every `_YOUNG_EVERY_S`, as live."""
-_YOUNG_EVERY_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Model:
+    """A fit that serves: on what past, and whether slow forecasters were left out of it."""
+
+    fitted: FittedChain | None
+    boundary: datetime
+    quick: bool
 
 
 class Foresight:
-    """What a chain of forecasters would have said at any tick; asked in the order of time it is quick.
+    """What a chain of forecasters would have said at any tick, asked in the order of time.
+
+    The first tick that is asked is the one at which the service starts; earlier ones, which a start
+    lives through again, are told by the same models.
 
     Args:
         bins: Demand on the grid of forecasts, of all times; what lies after a tick is not shown.
@@ -48,6 +61,9 @@ class Foresight:
         reach_s: How far beyond a tick forecasts go, `Policy.lookahead_s` at least [s].
         history_s: How much of the past is shown [s].
         refit_s: Between fits [s].
+        tick_s: Between ticks [s].
+        workload: Whose fits these are, for the share of `refit_s` by which they are shifted; None
+            for no shift.
     """
 
     def __init__(
@@ -59,11 +75,18 @@ class Foresight:
         events: Sequence[PlannedEvent] = (),
         history_s: float = 28 * _DAY_S,
         refit_s: float = 3600.0,
+        tick_s: float = SYNC_S,
+        workload: WorkloadId | None = None,
     ) -> None:
         self._bins = bins
+        self._known_until = np.concatenate(([0], np.cumsum(bins.known)))
         self._forecasters, self._events = tuple(forecasters), tuple(events)
         self._reach_s, self._history_s, self._refit_s = reach_s, history_s, refit_s
-        self._model: tuple[datetime, FittedChain | None] | None = None
+        self._tick = timedelta(seconds=tick_s)
+        self._workload = workload
+        self._woke: datetime | None = None
+        self._tried: datetime | None = None
+        self._model: _Model | None = None
         self._told: dict[datetime, Forecast | None] = {}
 
     @property
@@ -73,37 +96,73 @@ class Foresight:
 
     def __call__(self, at: datetime) -> Forecast | None:
         """The forecast that serves at the tick `at`; None if there is none."""
-        end = floor_to_grid(at, self.step_s)
-        if end not in self._told:
-            # The next bins are asked for with it: together they cost a fraction, and each sees its own past.
-            ends = [end + timedelta(seconds=place * self.step_s) for place in range(_AHEAD)]
-            ends = [each for each in ends if each == end or each <= self._bins.end]
-            self._told = dict(zip(ends, self.of_bins(ends), strict=True))
-        return self._told[end]
+        if at not in self._told:
+            # The next ticks are asked for with it: together they cost a fraction, and each sees its own past.
+            ticks = [at + place * self._tick for place in range(_AHEAD)]
+            ticks = [each for each in ticks if each == at or each <= self._bins.end]
+            self._told = dict(zip(ticks, self.of_ticks(ticks), strict=True))
+        return self._told[at]
 
-    def of_bins(self, ends: Sequence[datetime]) -> list[Forecast | None]:
-        """The forecasts from the bins that end at `ends`, which lie on the grid and ascend."""
+    def wake(self, at: datetime) -> None:
+        """Start at the tick `at`, with the models that fit at once."""
+        self._woke, boundary = at, self._boundary(at)
+        self._model = _Model(self._fitted(boundary, quick_ones(self._forecasters)), boundary, quick=True)
+
+    def of_ticks(self, ticks: Sequence[datetime]) -> list[Forecast | None]:
+        """The forecasts that serve at `ticks`, which ascend."""
         found: list[Forecast | None] = []
-        for boundary, group in groupby(ends, self._boundary):
-            found += self._ask(self._fitted(boundary), list(group))
+        for model, group in groupby(self._serving(ticks), lambda served: served[0]):
+            ends = [floor_to_grid(at, self.step_s) for _, at in group]
+            whole = list(dict.fromkeys(ends))
+            told = dict(zip(whole, self._ask(model.fitted, whole), strict=True))
+            found += [told[end] for end in ends]
         return found
 
-    def _boundary(self, end: datetime) -> datetime:
-        """Where the window of the fit ends that serves at `end`."""
-        young = (end - self._bins.start).total_seconds() < _YOUNG_S
-        boundary = floor_to_grid(end, _YOUNG_EVERY_S if young else self._refit_s)
-        return floor_to_grid(boundary, self._bins.step_s)
+    def _serving(self, ticks: Iterable[datetime]) -> Iterator[tuple[_Model, datetime]]:
+        """Each tick with the model that serves at it."""
+        for at in ticks:
+            if self._woke is None:
+                self.wake(at)
+            assert self._model is not None  # noqa: S101 - `wake` leaves one
+            assert self._woke is not None  # noqa: S101 - it has woken
+            if at > self._woke:
+                self._model = self._refitted(self._model, at - self._tick)
+            yield self._model, at
 
-    def _fitted(self, boundary: datetime) -> FittedChain | None:
-        if self._model is None or self._model[0] != boundary:
-            before = self._model[1] if self._model is not None else None
-            try:
-                window = usual(self._until(boundary), self._events)
-                fitted = fit_chain(following(self._forecasters, before), window).fitted
-            except TryNextForecaster:
-                fitted = None
-            self._model = (boundary, fitted)
-        return self._model[1]
+    def _refitted(self, model: _Model, found_due: datetime) -> _Model:
+        """The model that serves after the tick `found_due`."""
+        boundary = self._boundary(found_due)
+        if self._tried == boundary or (not model.quick and model.boundary >= boundary):
+            return model
+        self._tried = boundary
+        fitted = self._fitted(boundary, following(self._forecasters, model.fitted))
+        return model if fitted is None else _Model(fitted, boundary, quick=False)
+
+    def _boundary(self, at: datetime) -> datetime:
+        """Where the window of a fit ends that is made at the tick `at`."""
+        end = floor_to_grid(at, self.step_s)
+        # As much as the service keeps: a fit on `history_s` whose boundary may be a refit old.
+        kept_s = self._history_s + self._refit_s
+        first, stop = (self._place(end - timedelta(seconds=back_s)) for back_s in (kept_s, 0.0))
+        return fit_boundary(
+            at,
+            workload=self._workload,
+            known_s=float(self._known_until[stop] - self._known_until[first]) * self.step_s,
+            step_s=self.step_s,
+            refit_s=self._refit_s,
+        )
+
+    def _place(self, at: datetime) -> int:
+        """How many whole bins had ended at `at`."""
+        place = int((at - self._bins.start).total_seconds() / self.step_s + 1e-6)
+        return min(max(place, 0), len(self._bins))
+
+    def _fitted(self, boundary: datetime, forecasters: Sequence[Forecaster]) -> FittedChain | None:
+        try:
+            window = fit_window(self._bins, boundary, history_s=self._history_s)
+            return fit_chain(forecasters, usual(window, self._events)).fitted
+        except TryNextForecaster:
+            return None
 
     def _until(self, end: datetime) -> MetricWindow:
         return self._bins.between(end - timedelta(seconds=self._history_s), end)
@@ -119,7 +178,7 @@ class Foresight:
 
     def _steps(self, window: MetricWindow, end: datetime) -> int:
         missing = round((end - window.end).total_seconds() / self.step_s)
-        return int(self._reach_s // self.step_s) + 2 + missing
+        return int((self._reach_s + self._tick.total_seconds()) // self.step_s) + 2 + missing
 
 
 def _together(
@@ -190,16 +249,14 @@ def forecast_track(
     table = np.full((ticks, len(levels)), np.nan)
     for first in range(0, ticks, _AT_ONCE):
         part = [start + timedelta(seconds=i * tick_s) for i in range(first, min(first + _AT_ONCE, ticks))]
-        ends = [floor_to_grid(tick, foresight.step_s) for tick in part]
-        whole = list(dict.fromkeys(ends))
-        forecasts = dict(zip(whole, foresight.of_bins(whole), strict=True))
-        known: dict[tuple[datetime, int, int], list[float]] = {}
-        for place, (tick, end) in enumerate(zip(part, ends, strict=True), first):
-            forecast, until = forecasts[end], tick + timedelta(seconds=lead_s)
+        forecasts = foresight.of_ticks(part)
+        known: dict[tuple[int, int, int], list[float]] = {}
+        for place, (tick, forecast) in enumerate(zip(part, forecasts, strict=True), first):
+            until = tick + timedelta(seconds=lead_s)
             if forecast is not None:
                 # Ticks whose windows touch the same bins of one forecast are told the same.
                 first_s, last_s = ((at - forecast.origin).total_seconds() for at in (tick, until))
-                key = (end, int(first_s // foresight.step_s), ceil(last_s / foresight.step_s - 1e-9))
+                key = (id(forecast), int(first_s // foresight.step_s), ceil(last_s / foresight.step_s - 1e-9))
                 if key not in known:
                     known[key] = [forecast.peak(level=level, since=tick, until=until) for level in levels]
                 table[place] = known[key]

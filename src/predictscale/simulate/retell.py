@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictscale.control.asks import Retelling
+from predictscale.control.rhythm import fit_window
 from predictscale.core.events import planned, usual
 from predictscale.core.forecast import Forecast
 from predictscale.core.series import MetricWindow, floor_to_grid
@@ -52,7 +53,7 @@ def retell(asked: Retelling) -> NDArray[np.float32]:
 
 
 def _fitted(asked: Retelling, boundary: datetime) -> FittedChain | None:
-    window = _until(asked, boundary)
+    window = fit_window(asked.demand, boundary, history_s=asked.history_s)
     if not len(window):
         return None
     context = asked.context.around(window.start, window.end)
