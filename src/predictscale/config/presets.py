@@ -15,18 +15,14 @@ from string import Template
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from predictscale.config import promql
 from predictscale.config.durations import duration_text
 from predictscale.config.fields import Frozen, Span
-from predictscale.config.problems import problems_of, written
-from predictscale.config.yamlfile import read_yaml
+from predictscale.config.packaged import home, load_file, load_folder
 from predictscale.core.demand import Signal, SignalName
-from predictscale.errors import FileUnusable, Problem, SettingsError
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-_FOLDERS = (_PACKAGE / "_models" / "backends", _PACKAGE.parents[1] / "models" / "backends")
+from predictscale.errors import Problem, SettingsError
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
@@ -180,21 +176,7 @@ def load_presets(folder: Path | None = None) -> Presets:
         SettingsError: A file is no good preset; all problems of all files at once.
         FileUnusable: There is no folder, or no preset in it.
     """
-    home = folder or next((found for found in _FOLDERS if found.is_dir()), _FOLDERS[0])
-    presets: dict[str, Preset] = {}
-    problems: list[Problem] = []
-    for path in sorted(home.glob("*.yaml")):
-        try:
-            preset = _load(path)
-        except SettingsError as wrong:
-            problems += wrong.problems
-        else:
-            presets[preset.name] = preset
-    problems += _problems_between(presets)
-    if problems:
-        raise SettingsError(problems)
-    if not presets:
-        raise FileUnusable(f"{home}: holds no presets; the installation is incomplete")
+    presets = load_folder(folder or home("backends"), _load, plural="presets", between=_problems_between)
     return MappingProxyType({name: _whole(preset, presets) for name, preset in presets.items()})
 
 
@@ -211,16 +193,7 @@ def fleet_signals(namespace: str, deployment: str) -> tuple[Signal, Signal]:
 
 
 def _load(path: Path) -> Preset:
-    documents = read_yaml(path)
-    try:
-        preset = Preset.model_validate(documents[0] if len(documents) == 1 else None)
-    except ValidationError as error:
-        found = problems_of(error, Preset, where=lambda place: f"{path.name}: {written(place)}")
-        raise SettingsError(found) from None
-    problems = list(_problems(preset, path))
-    if problems:
-        raise SettingsError(problems)
-    return preset
+    return load_file(path, Preset, _problems)
 
 
 def _problems_between(presets: Presets) -> list[Problem]:

@@ -13,16 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from predictscale.config.fields import Frozen, Positive
+from predictscale.config.packaged import home, load_file, load_folder
 from predictscale.config.presets import Text
-from predictscale.config.problems import problems_of, written
-from predictscale.config.yamlfile import read_yaml
-from predictscale.errors import FileUnusable, Problem, SettingsError
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-_FOLDERS = (_PACKAGE / "_models" / "capacity", _PACKAGE.parents[1] / "models" / "capacity")
+from predictscale.errors import Problem
 
 
 class Evidence(StrEnum):
@@ -101,21 +97,7 @@ def load_priors(folder: Path | None = None) -> Priors:
         SettingsError: A file is no good prior; all problems of all files at once.
         FileUnusable: There is no folder, or no prior in it.
     """
-    home = folder or next((found for found in _FOLDERS if found.is_dir()), _FOLDERS[0])
-    priors: dict[str, CapacityPrior] = {}
-    problems: list[Problem] = []
-    for path in sorted(home.glob("*.yaml")):
-        try:
-            prior = _load(path)
-        except SettingsError as wrong:
-            problems += wrong.problems
-        else:
-            priors[prior.name] = prior
-    if problems:
-        raise SettingsError(problems)
-    if not priors:
-        raise FileUnusable(f"{home}: holds no priors; the installation is incomplete")
-    return MappingProxyType(priors)
+    return MappingProxyType(load_folder(folder or home("capacity"), _load, plural="priors"))
 
 
 def prior_figure(
@@ -144,16 +126,7 @@ def prior_figure(
 
 
 def _load(path: Path) -> CapacityPrior:
-    documents = read_yaml(path)
-    try:
-        prior = CapacityPrior.model_validate(documents[0] if len(documents) == 1 else None)
-    except ValidationError as error:
-        found = problems_of(error, CapacityPrior, where=lambda place: f"{path.name}: {written(place)}")
-        raise SettingsError(found) from None
-    problems = list(_problems(prior, path))
-    if problems:
-        raise SettingsError(problems)
-    return prior
+    return load_file(path, CapacityPrior, _problems)
 
 
 def _problems(prior: CapacityPrior, path: Path) -> Iterator[Problem]:
