@@ -169,7 +169,7 @@ def test_replicas_that_judged_at_different_hours_ask_again_at_the_same(lost: int
 def test_the_reason_names_who_rests_and_until_when() -> None:
     standing = Standing("prophet", 1.62, judged_s=datetime(2026, 3, 2, 13, tzinfo=UTC).timestamp(), lost=2)
     assert str(standing) == (
-        "prophet 1.620 (lost clearly 2 times in a row, asked again from 02 Mar 16:00 UTC on)"
+        "prophet 1.620 (not worth its fit 2 times in a row, asked again from 02 Mar 16:00 UTC on)"
     )
     assert str(replace(standing, lost=0)) == "prophet 1.620"
 

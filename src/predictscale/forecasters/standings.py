@@ -32,11 +32,11 @@ CLEARLY = 0.9
 """A challenger replaces the first candidate only with less than this share of its loss."""
 
 LOST = 1.25
-"""A challenger with more than this many times the least loss has lost clearly; a slow one, whose fit
-takes seconds, has as soon as it does not replace the first candidate."""
+"""A challenger with more than this many times the least loss is not worth its fit; a slow one, whose fit
+takes seconds, is not as soon as it does not replace the first candidate."""
 
 RESTS_S = (0.0, *(hours * 3600.0 for hours in (2, 4, 8, 16, 24)))
-"""How long it rests, by how many times in a row it has lost clearly [s]."""
+"""How long it rests, by how many times in a row it was not worth its fit [s]."""
 
 _LEADS_S = (300.0, 600.0, 1800.0)
 _LEVELS = (0.5, 0.9, 0.95, 0.99)
@@ -54,7 +54,7 @@ class Standing:
         loss: Weighted quantile loss of the peak relative to the last value's, geometric mean over
             leads; None if the candidate could not answer.
         judged_s: Where the window ended that it was judged by, seconds since the epoch.
-        lost: How many times in a row it has lost clearly by then.
+        lost: How many times in a row it was not worth its fit by then.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Standing:
             return told
         times = "once" if self.lost == 1 else f"{self.lost} times in a row"
         again = datetime.fromtimestamp(self.again_s, UTC)
-        return f"{told} (lost clearly {times}, asked again from {again:%d %b %H:%M} UTC on)"
+        return f"{told} (not worth its fit {times}, asked again from {again:%d %b %H:%M} UTC on)"
 
 
 def judge(
@@ -119,7 +119,7 @@ def judge(
 
 
 def _bar(candidate: Forecaster, home: Standing, *, least: float) -> float:
-    """The loss above which a challenger has lost clearly."""
+    """The loss above which a challenger is not worth its fit."""
     bar = LOST * least
     if not candidate.slow or home.loss is None:
         return bar
