@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_windows import CHAT, GENERATION, RAG, TRUE
-from predictscale.core.law import LEAST_USABLE, MOST_USABLE, Law, Mix, Slo, TtftLine
+from predictscale.core.law import LEAST_USABLE, MOST_USABLE, LatencyTargets, Law, Mix, TtftLine
 
 SHARES = st.floats(0.01, 0.99)
 SECONDS = st.floats(0.001, 10)
@@ -43,14 +43,14 @@ def test_a_full_replica_answers_never() -> None:
 
 
 def test_the_boundary_of_itl_is_the_formula_of_the_note() -> None:
-    boundary = TRUE.boundary(Slo(itl_s=0.05), CHAT)
+    boundary = TRUE.boundary(LatencyTargets(itl_s=0.05), CHAT)
     assert boundary.utilization == pytest.approx(1 - 0.012 / 0.05)
     assert boundary.itl_s == pytest.approx(0.05)
     assert boundary.because == "ITL 50 ms"
 
 
 def test_the_time_to_first_token_binds_where_prompts_are_long() -> None:
-    slo = Slo(itl_s=0.05, ttft_p95_s=1.0)
+    slo = LatencyTargets(itl_s=0.05, ttft_p95_s=1.0)
     assert TRUE.boundary(slo, CHAT).because == "ITL 50 ms"
     boundary = TRUE.boundary(slo, RAG)
     k0, k1 = 3.3, 1.8
@@ -68,24 +68,30 @@ def test_at_the_stretch_it_answers_the_line_reaches_the_target(ttft_s: float, mi
 
 @given(SECONDS, SECONDS, st.floats(1, 3))
 def test_a_looser_promise_never_lowers_the_boundary(itl_s: float, ttft_s: float, more: float) -> None:
-    tight = TRUE.boundary(Slo(itl_s=itl_s, ttft_p95_s=ttft_s), RAG)
-    assert TRUE.boundary(Slo(itl_s=itl_s * more, ttft_p95_s=ttft_s), RAG).utilization >= tight.utilization
-    assert TRUE.boundary(Slo(itl_s=itl_s, ttft_p95_s=ttft_s * more), RAG).utilization >= tight.utilization
+    tight = TRUE.boundary(LatencyTargets(itl_s=itl_s, ttft_p95_s=ttft_s), RAG)
+    assert (
+        TRUE.boundary(LatencyTargets(itl_s=itl_s * more, ttft_p95_s=ttft_s), RAG).utilization
+        >= tight.utilization
+    )
+    assert (
+        TRUE.boundary(LatencyTargets(itl_s=itl_s, ttft_p95_s=ttft_s * more), RAG).utilization
+        >= tight.utilization
+    )
     assert LEAST_USABLE <= tight.utilization <= MOST_USABLE
 
 
 def test_what_replicas_cannot_give_is_not_bought() -> None:
-    boundary = TRUE.boundary(Slo(itl_s=0.010), CHAT)
+    boundary = TRUE.boundary(LatencyTargets(itl_s=0.010), CHAT)
     assert boundary.utilization == LEAST_USABLE
     assert not boundary.in_reach
     assert boundary.because == "25% of a replica, for even an empty replica misses ITL 10 ms"
-    near = TRUE.boundary(Slo(itl_s=0.0125), CHAT)
+    near = TRUE.boundary(LatencyTargets(itl_s=0.0125), CHAT)
     assert near.in_reach
     assert "nearly empty" in near.because
 
 
 def test_a_generous_promise_leaves_a_rest_of_the_replica_unused() -> None:
-    boundary = TRUE.boundary(Slo(itl_s=5.0), CHAT)
+    boundary = TRUE.boundary(LatencyTargets(itl_s=5.0), CHAT)
     assert boundary.utilization == MOST_USABLE
     assert boundary.itl_s == pytest.approx(0.012 / 0.08)
     assert boundary.because == "92% of a replica"
@@ -93,8 +99,8 @@ def test_a_generous_promise_leaves_a_rest_of_the_replica_unused() -> None:
 
 def test_a_line_that_is_flat_binds_all_or_nothing() -> None:
     flat = replace(TRUE, ttft=TtftLine(base_s=1e-3, slope_s=0.0))
-    assert flat.boundary(Slo(itl_s=0.05, ttft_p95_s=1.0), CHAT).because == "ITL 50 ms"
-    assert not flat.boundary(Slo(itl_s=0.05, ttft_p95_s=0.5), CHAT).in_reach
+    assert flat.boundary(LatencyTargets(itl_s=0.05, ttft_p95_s=1.0), CHAT).because == "ITL 50 ms"
+    assert not flat.boundary(LatencyTargets(itl_s=0.05, ttft_p95_s=0.5), CHAT).in_reach
 
 
 def test_cached_tokens_cost_no_compute() -> None:
@@ -110,7 +116,7 @@ def test_the_output_of_a_replica_fills_it_to_the_boundary() -> None:
 
 
 def test_time_in_the_system_is_queue_prefill_and_decode() -> None:
-    slo = Slo(itl_s=0.05, queue_s=0.2)
+    slo = LatencyTargets(itl_s=0.05, queue_s=0.2)
     assert TRUE.time_in_system_s(0.05, slo, CHAT) == pytest.approx(0.2 + 0.8e-4 * 512 + 256 * 0.05)
 
 
@@ -125,7 +131,7 @@ def test_coefficients_that_cannot_be_are_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="base_s"):
         TtftLine(base_s=bad, slope_s=0)
     with pytest.raises(ValueError, match="itl_s"):
-        Slo(itl_s=bad)
+        LatencyTargets(itl_s=bad)
     with pytest.raises(ValueError, match="mix"):
         Mix(input_tokens=bad, output_tokens=1)
 
@@ -136,6 +142,6 @@ def test_a_law_in_which_work_takes_no_time_is_none() -> None:
     with pytest.raises(ValueError, match="takes time"):
         Law(alpha_s=0, beta_s=1e-4, gamma_s=0)
     with pytest.raises(ValueError, match="promised"):
-        Slo(itl_s=0.0)
+        LatencyTargets(itl_s=0.0)
     with pytest.raises(ValueError, match="cached"):
         Mix(input_tokens=1, output_tokens=1, cached_share=1.5)

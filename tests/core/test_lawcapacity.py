@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from made_windows import CHAT, GENERATION, NOW_S, RAG, TRUE, drawn, full, joined
 from predictscale.core.concurrency import Burst
-from predictscale.core.law import Mix, Slo
+from predictscale.core.law import LatencyTargets, Mix
 from predictscale.core.lawcapacity import (
     ALL_LIMITS,
     DOUBT,
@@ -28,7 +28,7 @@ from predictscale.core.lawwindows import KEEP_S, LeftOut, Windows
 from predictscale.core.needed import Bound, Demands, Limit, Needed
 from predictscale.errors import HoldTarget
 
-SLO = Slo(itl_s=0.05, ttft_p95_s=1.0)
+SLO = LatencyTargets(itl_s=0.05, ttft_p95_s=1.0)
 UNSEEN = Seen(output_cost=TRUE.beta_s, input_cost=TRUE.gamma_s)
 
 
@@ -170,7 +170,9 @@ def laws(draw: st.DrawFn) -> CapacityLaw:
     law = known_law(mape=draw(st.floats(0, 0.4)), cold=draw(st.integers(0, 3)))
     seen = draw(SEEN)
     return CapacityLaw(
-        slo=draw(st.sampled_from([SLO, Slo(itl_s=0.02), Slo(itl_s=0.005, queue_s=0.5)])),
+        slo=draw(
+            st.sampled_from([SLO, LatencyTargets(itl_s=0.02), LatencyTargets(itl_s=0.005, queue_s=0.5)])
+        ),
         mix=draw(st.sampled_from([CHAT, RAG, GENERATION, replace(RAG, cached_share=1.0)])),
         learned=draw(st.sampled_from([None, learned(law, seen=seen), replace(NOTHING, seen=seen)])),
         configured=draw(st.none() | CONFIGURED),
@@ -306,7 +308,7 @@ def test_with_nothing_known_of_a_replica_the_target_holds() -> None:
             replace(PLAIN, learned=what).needed(requests(40))
 
 
-def usable(seen: Seen, *, slo: Slo = SLO) -> tuple[float, str]:
+def usable(seen: Seen, *, slo: LatencyTargets = SLO) -> tuple[float, str]:
     """The utilisation that a law is read at, and the reason."""
     law = replace(PLAIN, slo=slo, learned=learned(seen=seen), limits=frozenset({Limit.COMPUTE}))
     needed = law.needed(requests(4000))
@@ -348,7 +350,7 @@ def test_a_law_that_misses_is_given_a_tenth_more() -> None:
     [
         (replace(PLAIN, learned=learned(known_law(cold=14))), "14 windows of cold pods left out"),
         (replace(PLAIN, learned=learned(known_law(span_s=3600))), "learned from the last 1 h only"),
-        (replace(PLAIN, slo=Slo(itl_s=0.005)), "more replicas cannot meet the SLO"),
+        (replace(PLAIN, slo=LatencyTargets(itl_s=0.005)), "more replicas cannot meet the SLO"),
         (replace(PLAIN, learned=learned(UNTIMED)), "a prior stands in for the time to first token"),
     ],
 )
@@ -365,7 +367,7 @@ def test_a_promise_that_is_not_measured_is_not_dropped() -> None:
     filled = TRUE.utilization(100 * 200, 100 * 3000)
     needed = untimed.needed(requests(100, RAG))
     assert needed.bounds[0].replicas == pytest.approx(filled / (1 - 1 / (1 + stretch)))
-    free = replace(untimed, slo=Slo(itl_s=0.05)).needed(requests(100, RAG))
+    free = replace(untimed, slo=LatencyTargets(itl_s=0.05)).needed(requests(100, RAG))
     assert free.replicas < needed.replicas
     assert free.guards == ()
 
@@ -447,7 +449,7 @@ def test_a_full_replica_that_only_starts_late_is_full_too() -> None:
     late = replace(full(rows=5, output=1800, itl_s=0.04), ttft_p95_s=np.full(5, 3.0))
     costs = (TRUE.beta_s, TRUE.gamma_s)
     assert carried(late, now_s=NOW_S, slo=SLO, costs=costs).saturated == pytest.approx(0.684)
-    assert carried(late, now_s=NOW_S, slo=Slo(itl_s=0.05), costs=costs).saturated is None
+    assert carried(late, now_s=NOW_S, slo=LatencyTargets(itl_s=0.05), costs=costs).saturated is None
 
 
 def test_learning_gives_a_law_or_says_why_not() -> None:
@@ -473,7 +475,7 @@ def test_windows_at_a_third_of_the_load_size_a_fleet_within_a_tenth() -> None:
 def test_plain_requests_are_spoken_of_as_requests() -> None:
     fit = replace(known_law(), law=replace(TRUE, alpha_s=0.04, beta_s=0.008, gamma_s=0.0, ttft=None))
     law = CapacityLaw(
-        slo=Slo(itl_s=0.1),
+        slo=LatencyTargets(itl_s=0.1),
         mix=Mix.of_requests(),
         learned=Learned(fit=fit, why_not="", seen=Seen(output_cost=0.008, input_cost=0)),
         work=REQUESTS,

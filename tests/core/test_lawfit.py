@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_windows import CHAT, GENERATION, NOW_S, RAG, TRUE, drawn, full, joined, minutes, with_columns
-from predictscale.core.law import Law, Mix, Slo
+from predictscale.core.law import LatencyTargets, Law, Mix
 from predictscale.core.lawbusy import fit_busy
 from predictscale.core.lawfit import INPUT_COST, SPANS_S, LawFit, fit_law, fit_ttft
 from predictscale.core.lawregression import regress
@@ -17,18 +17,18 @@ from predictscale.core.lawwindows import Windows, usable
 from predictscale.core.series import Floats
 from predictscale.errors import FitFailed, NotEnoughHistory
 
-SLO = Slo(itl_s=0.05, ttft_p95_s=1.0)
+SLO = LatencyTargets(itl_s=0.05, ttft_p95_s=1.0)
 
 
 def fitted(windows: Windows) -> LawFit:
     return fit_law(windows, now_s=NOW_S)
 
 
-def capacity(law: Law, mix: Mix, slo: Slo = SLO) -> float:
+def capacity(law: Law, mix: Mix, slo: LatencyTargets = SLO) -> float:
     return law.output_per_replica(law.boundary(slo, mix).utilization, mix)
 
 
-def miss(windows: Windows, mix: Mix, slo: Slo = SLO) -> float:
+def miss(windows: Windows, mix: Mix, slo: LatencyTargets = SLO) -> float:
     """Of the capacity at the boundary, as a share of the true one."""
     return capacity(fitted(windows).law, mix, slo) / capacity(TRUE, mix, slo) - 1
 
@@ -266,7 +266,7 @@ def test_plain_requests_obey_the_same_law() -> None:
     assert law.beta_s / law.alpha_s == pytest.approx(0.2, rel=0.03)
     assert law.gamma_s == 0
     # At 100 ms: 10 = 25 - 0.2 y.
-    served = capacity(law, Mix.of_requests(), Slo(itl_s=0.1))
+    served = capacity(law, Mix.of_requests(), LatencyTargets(itl_s=0.1))
     assert served == pytest.approx(75, rel=0.03)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_windows import CHAT, NOW_S, minutes
-from predictscale.core.law import Slo
+from predictscale.core.law import LatencyTargets
 from predictscale.core.lawcapacity import Configured, Engine
 from predictscale.core.lawguards import Learned, learn
 from predictscale.core.lawsplit import SplitLaw, decode_pool, prefill_pool
@@ -27,7 +27,7 @@ def prefilled(rows: int = 200) -> Learned:
         input_tokens_per_s=rate,
         batches=np.full(rows, 600.0),
     )
-    return learn(windows, now_s=NOW_S, slo=Slo(itl_s=0.2))
+    return learn(windows, now_s=NOW_S, slo=LatencyTargets(itl_s=0.2))
 
 
 def decoded(rows: int = 200) -> Learned:
@@ -39,7 +39,7 @@ def decoded(rows: int = 200) -> Learned:
         input_tokens_per_s=np.zeros(rows),
         work=rate * 60,
     )
-    return learn(windows, now_s=NOW_S, slo=Slo(itl_s=0.04))
+    return learn(windows, now_s=NOW_S, slo=LatencyTargets(itl_s=0.04))
 
 
 PREFILL, DECODE = prefilled(), decoded()

@@ -33,7 +33,7 @@ def _check(owner: str, **values: float) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slo:
+class LatencyTargets:
     """What the owner promises.
 
     Args:
@@ -164,7 +164,7 @@ class Law:
             return None
         return self.ttft.base_s / self.gamma_s, self.ttft.slope_s / self.gamma_s
 
-    def boundary(self, slo: Slo, mix: Mix) -> Boundary:
+    def boundary(self, slo: LatencyTargets, mix: Mix) -> Boundary:
         """The fullest a replica may be: the tighter of both latencies, and never beyond `MOST_USABLE`."""
         limits = [(slo.itl_s / self.alpha_s - 1, f"ITL {milliseconds(slo.itl_s)}")]
         if self.ttft is not None and slo.ttft_p95_s is not None:
@@ -184,7 +184,7 @@ class Law:
         each = self.utilization(mix.output_tokens, mix.uncached_tokens)
         return utilization * mix.output_tokens / each if each > 0 else math.inf
 
-    def time_in_system_s(self, itl_s: float, slo: Slo, mix: Mix) -> float:
+    def time_in_system_s(self, itl_s: float, slo: LatencyTargets, mix: Mix) -> float:
         """From arrival to the last token of the mean request [s]."""
         return slo.queue_s + self.gamma_s * mix.uncached_tokens + mix.output_tokens * itl_s
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from predictscale.core.concurrency import Burst
-from predictscale.core.law import MOST_USABLE, Boundary, Law, Mix, Slo, TtftLine, milliseconds
+from predictscale.core.law import MOST_USABLE, Boundary, LatencyTargets, Law, Mix, TtftLine, milliseconds
 from predictscale.core.lawfit import LawFit
 from predictscale.core.lawguards import Learned, Seen
 from predictscale.core.lawwindows import KEEP_S
@@ -106,7 +106,7 @@ class CapacityLaw:
         work: What demand is counted in.
     """
 
-    slo: Slo
+    slo: LatencyTargets
     mix: Mix | None = None
     learned: Learned | None = None
     configured: Configured | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from predictscale.core.law import Mix, Slo
+from predictscale.core.law import LatencyTargets, Mix
 from predictscale.core.lawfit import HALF_LIFE_S, INPUT_COST, LEAST_WINDOWS, LawFit, fit_law
 from predictscale.core.lawwindows import LEAST_WORK, Mask, Windows
 from predictscale.errors import FitFailed, NotEnoughHistory
@@ -82,7 +82,7 @@ def learn(
     windows: Windows,
     *,
     now_s: float,
-    slo: Slo,
+    slo: LatencyTargets,
     input_cost: float = INPUT_COST,
     least_windows: int = LEAST_WINDOWS,
     least_work: float = LEAST_WORK,
@@ -137,7 +137,7 @@ def carried(
     windows: Windows,
     *,
     now_s: float,
-    slo: Slo,
+    slo: LatencyTargets,
     costs: tuple[float, float],
     least_work: float = LEAST_WORK,
     keep_s: float = SEEN_KEEP_S,
@@ -165,13 +165,13 @@ def carried(
     )
 
 
-def _met(windows: Windows, slo: Slo) -> Mask:
+def _met(windows: Windows, slo: LatencyTargets) -> Mask:
     """Where all that is promised was seen to hold; an untold promise was not."""
     kept: Mask = windows.itl_s <= slo.itl_s
     return kept if slo.ttft_p95_s is None else kept & (windows.ttft_p95_s <= slo.ttft_p95_s)
 
 
-def _missed(windows: Windows, slo: Slo) -> Mask:
+def _missed(windows: Windows, slo: LatencyTargets) -> Mask:
     missed: Mask = windows.itl_s > slo.itl_s
     return missed if slo.ttft_p95_s is None else missed | (windows.ttft_p95_s > slo.ttft_p95_s)
 

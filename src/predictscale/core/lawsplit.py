@@ -8,7 +8,7 @@ Refuses to trade one pool against the other: each is sized for all of its part.
 
 from dataclasses import dataclass
 
-from predictscale.core.law import Mix, Slo
+from predictscale.core.law import LatencyTargets, Mix
 from predictscale.core.lawcapacity import IMBALANCE, PROMPTS, CapacityLaw, Configured, Engine
 from predictscale.core.lawguards import Learned
 from predictscale.core.needed import Demands, Limit, Needed
@@ -56,7 +56,7 @@ def prefill_pool(
         imbalance: As `CapacityLaw`'s.
     """
     return CapacityLaw(
-        slo=Slo(itl_s=batch_s),
+        slo=LatencyTargets(itl_s=batch_s),
         mix=mix,
         learned=learned,
         configured=configured,
@@ -86,7 +86,7 @@ def decode_pool(
         imbalance: As `CapacityLaw`'s.
     """
     return CapacityLaw(
-        slo=Slo(itl_s=itl_s),
+        slo=LatencyTargets(itl_s=itl_s),
         mix=mix,
         learned=learned,
         configured=configured,
