@@ -24,8 +24,7 @@ class Rule:
     Args:
         asked: Share of demand that may be late.
         aim: The part of `asked` that a candidate may have used up in the record, since the best of
-            many looks better than it is; at 0.6 the mean over the training parts of real traces was
-            within what was asked.
+            many looks better than it is. How it was chosen: docs/adr/0011.
         record: How many periods back are compared.
         least: How many periods there must be; until then the first candidate serves.
         keep: A candidate that serves and still meets the aim stays, unless another is cheaper by more
