@@ -1,6 +1,8 @@
 # Every command creates what it needs. CI calls `check` and `test`, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+# A file of tests to each free core; PYTEST_ARGS= runs them one after the other.
+PYTEST_ARGS ?= --numprocesses auto --dist loadfile
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: run demo test check bench proto format clean
