@@ -70,7 +70,7 @@ def desk_of_decisions() -> Desk:
 
     def decide_once(settings: WorkloadSettings) -> None:
         now = datetime.now(UTC)
-        seen = Observation(now=now, demand=20 * settings.capacity_per_replica, demand_at=now)
+        seen = Observation(now=now, demand=20 * settings.policy().capacity.per_replica, demand_at=now)
         decision, _ = step(settings.workload, seen, None, settings.policy(), StepMemory(), unit=settings.unit)
         store.put(decision)
 

@@ -1,6 +1,7 @@
 """How good every model is on real traces, at the leads that matter, by rolling origins.
 
-The first 60 % of a trace is for development and not scored. Every model is asked at the same
+The first 60 % of a trace is for development and not scored; with --development it is all there is, and
+its own last half is scored. Every model is asked at the same
 origins, on windows that end there. Refuses to compare with numbers of another run.
 """
 
@@ -85,6 +86,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--models", help="only these, joined by commas; last-value joins them")
     parser.add_argument("--traces", help="only these, joined by commas")
     parser.add_argument("--quick", action="store_true", help="some traces, 100 origins, no slow models")
+    parser.add_argument("--development", action="store_true", help="the first 60 %% of each trace only")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, help="where to write JSON")
     options = parser.parse_args(words)
@@ -101,7 +103,14 @@ def main(words: Sequence[str]) -> None:
         parser.error(f"--models: {', '.join(sorted(unknown))}; must be among {', '.join(known)}")
     origins = min(options.origins, 100) if options.quick else options.origins
     tasks = [
-        Task(folder=folder, trace=trace, model=model, origins=origins, quick=options.quick)
+        Task(
+            folder=folder,
+            trace=trace,
+            model=model,
+            origins=origins,
+            quick=options.quick,
+            development=options.development,
+        )
         for trace in found
         for model in dict.fromkeys(chosen)
     ]
@@ -115,10 +124,11 @@ def main(words: Sequence[str]) -> None:
             "origins": origins,
             "leads_s": traces.LEADS_S,
             "levels": LEVELS,
-            "scored_share": traces.SCORED,
+            "scored_share": traces.DEVELOPED if options.development else traces.SCORED,
             "refit_s": {name: entry.refit_s for name, entry in entries(quick=options.quick).items()},
             "synthetic": folder is None,
             "quick": options.quick,
+            "development": options.development,
         }
         results = {"summary": summary, "goals": lines, "errors": errors, "judgements": judgements}
         write_report(

@@ -29,11 +29,12 @@ class Task:
     model: str
     origins: int
     quick: bool
+    development: bool = False
 
 
 def judge(task: Task) -> Judgement | None:
     """Walk forward over the scored part; None if the trace is too short."""
-    trace = traces.load(task.folder, task.trace, origins=task.origins)
+    trace = traces.load(task.folder, task.trace, origins=task.origins, development=task.development)
     if trace is None:
         return None
     entry = entries(quick=task.quick)[task.model]

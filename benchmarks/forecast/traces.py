@@ -22,6 +22,7 @@ VARIABLE = "PREDICTSCALE_DATA"
 BESIDE = ROOT.parent / "shared" / "data"
 LEADS_S = (300.0, 600.0, 1800.0)
 SCORED = 0.4
+DEVELOPED = 0.5
 _FINEST_S = 60.0
 _LEAST_S = 3 * 86_400.0
 _MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -62,8 +63,16 @@ def names(folder: Path) -> list[str]:
     return sorted(file.stem for file in folder.glob("*.csv") if not file.name.startswith("spot_"))
 
 
-def load(folder: Path | None, name: str, *, origins: int) -> Trace | None:
-    """One trace, or None if it is too short; without a folder a synthetic one."""
+def load(folder: Path | None, name: str, *, origins: int, development: bool = False) -> Trace | None:
+    """One trace, or None if it is too short; without a folder a synthetic one.
+
+    Args:
+        folder: Where the files are.
+        name: Which.
+        origins: How many are asked for.
+        development: End where the scored part begins, so that models can be chosen without sight
+            of it; the last `DEVELOPED` of the rest is scored.
+    """
     if folder is None:
         window = SYNTHETIC[name].values(_MONDAY, _MONDAY + timedelta(days=21), _FINEST_S)
     else:
@@ -71,13 +80,17 @@ def load(folder: Path | None, name: str, *, origins: int) -> Trace | None:
     if window.duration_s < _LEAST_S:
         return None
     window = window.resample(max(window.step_s, _FINEST_S))
+    share = DEVELOPED if development else SCORED
+    if development:
+        learned = int(len(window) * (1 - SCORED))
+        window = MetricWindow(window.start, window.step_s, window.values[:learned])
     leads_s = tuple(lead for lead in LEADS_S if (lead / window.step_s).is_integer())
-    room = round(window.duration_s * SCORED / window.step_s - max(leads_s) / window.step_s) - 1
+    room = round(window.duration_s * share / window.step_s - max(leads_s) / window.step_s) - 1
     return Trace(
         name,
         window,
         leads_s,
-        spaced_origins(window, min(origins, room), ahead_s=max(leads_s), share=SCORED),
+        spaced_origins(window, min(origins, room), ahead_s=max(leads_s), share=share),
         synthetic=folder is None,
     )
 
