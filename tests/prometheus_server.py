@@ -69,6 +69,7 @@ class PrometheusServer:
         folder: An empty folder for its data, settings and logs.
         scrape_configs: As in Prometheus' own settings.
         series: A past to backfill before the first start.
+        receives: Whether it takes samples by remote write; see `remote_write`.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class PrometheusServer:
         *,
         scrape_configs: Sequence[Mapping[str, Any]] = (),
         series: Iterable[BackfilledSeries] = (),
+        receives: bool = False,
     ) -> None:
         for tool in ("prometheus", "promtool"):
             if shutil.which(tool) is None:
@@ -94,6 +96,7 @@ class PrometheusServer:
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._series = list(series)
+        self._receives = receives
 
     @property
     def url(self) -> str:
@@ -133,6 +136,7 @@ class PrometheusServer:
                     f"--storage.tsdb.path={self._data}",
                     "--storage.tsdb.retention.time=90d",
                     f"--web.listen-address=127.0.0.1:{self._port}",
+                    *(["--web.enable-remote-write-receiver"] if self._receives else []),
                 ],
                 stdout=out,
                 stderr=out,

@@ -17,6 +17,7 @@ from predictscale.bootstrap import Service
 from predictscale.clock import ManualClock, SystemClock
 from predictscale.config.load import load_service
 from predictscale.control.step import StepMemory, step
+from predictscale.core.capacity import Load
 from predictscale.core.decide import decide
 from predictscale.core.demand import Observation, Signal, SignalName
 from predictscale.core.hpa import DeadBand, metric_milli, recommend_average
@@ -43,7 +44,8 @@ def test_1_never_below_what_is_already_here(
     observation, rules = seen(here, queue=queue), policy(max_replicas=1000)
     plan, _ = decide(observation, flat_forecast(forecast), rules, held(last_good), unit=UNIT)
     reactive, _ = decide(observation, None, rules, held(last_good), unit=UNIT)
-    needed = rules.capacity.replicas_for(here + (queue or 0) / rules.drain_s)
+    both = Load(primary=here + (queue or 0) / rules.drain_s, unit=UNIT)
+    needed = rules.capacity.sized(both).replicas
     if needed > 1000:
         assert plan.target == 1000
         assert _reason(plan, Stage.CEILING).startswith("CUT from")

@@ -99,6 +99,15 @@ def test_pods_of_no_deployment_are_proposed_by_model_and_the_target_is_asked_for
     assert any("not known to be a Deployment's: 1, as chat-0" in line for line in proposals[0].because)
 
 
+def test_workers_that_tell_series_beside_their_leader_are_pointed_out() -> None:
+    group = only(found({"vllm": [vllm("a", pod) for pod in ("chat-0", "chat-0-1", "chat-1", "chat-1-1")]}))
+    (said,) = [line for line in group.because if "LeaderWorkerSet" in line]
+    assert said.startswith("pods of chat are named as those of a LeaderWorkerSet")
+    assert said.endswith('select pod=~"chat-[0-9]+"')
+    alone = only(found({"vllm": [vllm("a", pod) for pod in ("chat-0", "chat-1")]}))
+    assert not any("LeaderWorkerSet" in line for line in alone.because)
+
+
 def test_a_model_that_a_deployment_shares_with_other_pods_says_so() -> None:
     first, second = found({"vllm": [vllm("a", "chat-0"), vllm("a", "chat-7c9f8b6d5-x7k2b")]}).proposals
     assert first.selector == 'model_name="a"'

@@ -178,9 +178,9 @@ def test_a_hidden_objective_is_not_repeated() -> None:
 def test_required_keys_are_asked_for_by_the_names_that_users_write() -> None:
     found = problems({})
     assert [line.split(":")[0] for line in found] == [
-        "scalerMetadata.capacityPerReplica",
         "scalerMetadata.maxReplicas",
         "scalerMetadata.backend",
+        "scalerMetadata.capacityPerReplica",
     ]
 
 

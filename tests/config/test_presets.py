@@ -37,8 +37,8 @@ def with_extra(name: str, *, query: str = "sum(b{$selector})", unit: str = "requ
 
 def test_every_backend_of_the_design_has_a_preset() -> None:
     assert set(PRESETS) == {
-        "dynamo", "envoy", "http", "istio", "knative", "llama-cpp", "llm-d", "lmdeploy", "nginx", "nim",
-        "production-stack", "ray-serve", "ray-vllm", "sglang", "sglang-tokens", "tensorrt-llm", "tgi",
+        "dynamo", "envoy", "http", "istio", "knative", "kserve", "llama-cpp", "llm-d", "lmdeploy", "nginx",
+        "nim", "production-stack", "ray-serve", "ray-vllm", "sglang", "sglang-tokens", "tensorrt-llm", "tgi",
         "triton", "vllm", "vllm-tokens",
     }  # fmt: skip
 
@@ -78,11 +78,13 @@ def test_the_window_is_written_as_a_range_and_as_seconds() -> None:
 
 
 def test_the_fleet_is_told_by_kube_state_metrics() -> None:
-    replicas, ready = fleet_signals("own", "chat")
+    replicas, ready, starting = fleet_signals("own", "chat")
     assert replicas.query == 'max(kube_deployment_status_replicas{namespace="own",deployment="chat"})'
     assert ready.query == 'max(kube_deployment_status_replicas_ready{namespace="own",deployment="chat"})'
     assert not replicas.empty_is_zero
     assert not ready.empty_is_zero
+    assert not starting.empty_is_zero
+    assert unconfined(starting.query, "own") == []
 
 
 def test_a_sound_preset_of_ones_own_is_loaded(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ want. What a server really counts under these names is proved elsewhere, with si
 
 import json
 import math
+import re
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,8 @@ RENAMED = {
     "trtllm_generation_tokens_total": "trtllm:generation_tokens_total",
     "trtllm_kv_cache_utilization": "trtllm:kv_cache_utilization",
     "trtllm_e2e_request_latency_seconds": "trtllm:e2e_request_latency_seconds",
+    "trtllm_time_to_first_token_seconds": "trtllm:time_to_first_token_seconds",
+    "trtllm_time_per_output_token_seconds": "trtllm:time_per_output_token_seconds",
     "kn_serving_invocation_duration_seconds_count": "revision_app_request_count",
     "kn_serving_queue_depth": "revision_queue_depth",
     "llm_d_epp_request_total": "inference_objective_request_total",
@@ -55,22 +58,35 @@ RENAMED = {
     "llm_d_epp_request_running": "inference_objective_running_requests",
     "llm_d_epp_request_duration_seconds": "inference_objective_request_duration_seconds",
     "dynamo_frontend_active_requests": "dynamo_frontend_inflight_requests",
+    "dynamo_frontend_requests_started_total": "dynamo_frontend_requests_total",
 }
 OLD_OF = {old: new for new, old in RENAMED.items()}
 # Old names that live on beside their successors, and count less there.
 SLOWER = ("vllm:prompt_tokens_total", "sglang:generation_tokens_total")
 ROLLED = [
-    ("vllm", Extra.ITL_P95), ("vllm", Extra.ITL_MEAN), ("vllm", Extra.KV_USAGE),
+    ("vllm", Extra.ITL_P95), ("vllm", Extra.ITL_MEAN), ("vllm", Extra.KV_USAGE), ("vllm", Extra.KV_USAGE_MAX),
     ("vllm", Extra.CACHED_SHARE), ("vllm", Extra.UNCACHED_TOKENS),
-    ("sglang", Extra.OUTPUT_TOKENS), ("sglang-tokens", SignalName.DEMAND),
+    ("sglang", Extra.OUTPUT_TOKENS), ("sglang", Extra.UNCACHED_TOKENS), ("sglang-tokens", SignalName.DEMAND),
     ("tensorrt-llm", SignalName.DEMAND), ("tensorrt-llm", SignalName.QUEUE),
     ("tensorrt-llm", Extra.INPUT_TOKENS), ("tensorrt-llm", Extra.OUTPUT_TOKENS),
     ("tensorrt-llm", Extra.RUNNING), ("tensorrt-llm", Extra.LATENCY_P95), ("tensorrt-llm", Extra.KV_USAGE),
+    ("tensorrt-llm", Extra.TTFT_P95), ("tensorrt-llm", Extra.ITL_P95), ("tensorrt-llm", Extra.COMPLETED),
+    ("tensorrt-llm", Extra.KV_USAGE_MAX),
     ("knative", SignalName.DEMAND), ("knative", Extra.RUNNING),
     ("llm-d", SignalName.DEMAND), ("llm-d", SignalName.QUEUE), ("llm-d", Extra.INPUT_TOKENS),
     ("llm-d", Extra.OUTPUT_TOKENS), ("llm-d", Extra.RUNNING), ("llm-d", Extra.LATENCY_P95),
     ("dynamo", Extra.RUNNING),
 ]  # fmt: skip
+# They name a metric of such a pair for its own sake, or what is old is not the same thing under another name.
+NOT_RENAMED = {
+    ("vllm", Extra.INPUT_TOKENS),  # all tokens; of those computed the older servers know nothing
+    ("sglang-tokens", SignalName.QUEUE),  # of finished requests, as the count that it is divided by
+    ("dynamo", SignalName.DEMAND),  # completions and growth for arrivals: below, in numbers of its own
+    ("dynamo", Extra.COMPLETED),
+}
+# Scraped by address, without a label pod.
+PODLESS = ("hosts", "host")
+AWAKE = "vllm:engine_sleep_state"
 
 
 def wanted(preset: Preset) -> dict[tuple[str, tuple[tuple[str, str], ...]], None]:
@@ -132,7 +148,9 @@ def made() -> list[BackfilledSeries]:
         for metric, labels in wanted(preset):
             for namespace, pod, slope in places(metric):
                 where = {preset.confined_by: namespace, "pod": pod, "instance": pod, **dict(labels)}
-                for one in ramp(metric, where, slope=slope):
+                if namespace in PODLESS:
+                    del where["pod"]
+                for one in ramp(metric, where, slope=0.0 if metric == AWAKE else slope):
                     series.setdefault((metric, tuple(sorted(one.labels.items()))), one)
     return sorted(series.values(), key=lambda one: one.name)
 
@@ -149,6 +167,8 @@ def places(metric: str) -> Iterator[tuple[str, str, float]]:
             yield "old", pod, slope
     if not is_new:
         yield "both", "b", 120.0
+    if re.fullmatch(r"(vllm|sglang):num_.*", metric):
+        yield from (("hosts", "a", 60.0), ("hosts", "b", 120.0), ("host", "a", 60.0))
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +212,42 @@ def test_old_names_new_names_and_both_in_a_rolling_upgrade_give_the_same(
     (new,) = told(server, name, signal, "new")
     assert told(server, name, signal, "old") == pytest.approx([new])
     assert told(server, name, signal, "both") == pytest.approx([new])
+
+
+def test_every_signal_with_an_old_name_is_tried_in_a_rolling_upgrade() -> None:
+    named = {
+        (name, signal)
+        for name, preset in PRESETS.items()
+        for signal in preset.signals
+        if preset.further_of is None or isinstance(signal, SignalName)
+        for node in selectors(pp.parse(preset.query(signal, selector='namespace="x"') or ""))
+        if stem(str(node.name)) in {*RENAMED, *OLD_OF}
+    }
+    assert named == {*ROLLED, *NOT_RENAMED}
+
+
+@pytest.mark.parametrize(
+    ("name", "signal"),
+    [
+        ("sglang", SignalName.QUEUE),
+        ("sglang", Extra.RUNNING),
+        ("vllm", SignalName.QUEUE),
+        ("vllm", Extra.RUNNING),
+    ],
+)
+def test_servers_that_no_label_pod_tells_apart_add_up_all_the_same(
+    server: PrometheusServer, name: str, signal: SignalName | Extra
+) -> None:
+    (of_both,), (of_one,) = (told(server, name, signal, namespace) for namespace in ("hosts", "host"))
+    assert of_both == pytest.approx(3 * of_one)
+
+
+def test_frontends_that_count_starts_and_those_that_count_ends_add_up(server: PrometheusServer) -> None:
+    # Of a pod's counters and levels each grows by 1 a second, of the other's by 2: what starts is what
+    # ends and what is added to those in flight.
+    assert told(server, "dynamo", SignalName.DEMAND, "new") == pytest.approx([1 + 2])
+    assert told(server, "dynamo", SignalName.DEMAND, "old") == pytest.approx([(1 + 1) + (2 + 2)])
+    assert told(server, "dynamo", SignalName.DEMAND, "both") == pytest.approx([1 + (2 + 2)])
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -267,7 +267,13 @@ def test_a_backend_brings_its_signals_and_its_unit() -> None:
 
 def test_a_target_adds_the_fleet() -> None:
     signals = resolved(target="chat").signals(PRESETS)
-    assert set(signals) == set(SignalName)
+    assert set(signals) == {
+        SignalName.DEMAND,
+        SignalName.QUEUE,
+        SignalName.REPLICAS,
+        SignalName.READY,
+        SignalName.STARTING,
+    }
     assert 'deployment="chat"' in signals[SignalName.READY].query
 
 

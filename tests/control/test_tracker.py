@@ -7,6 +7,7 @@ import pytest
 from predictscale.config.models import ProphetSettings
 from predictscale.control.tracker import Tracker
 from predictscale.core.calendar import Calendar
+from predictscale.core.capacity import Load
 from predictscale.core.demand import Signal, SignalName
 from predictscale.core.events import PlannedEvent
 from predictscale.core.plan import Decision, Health, OnStale
@@ -19,6 +20,12 @@ from scenes import MORNING, Scene, WatchedSource, minutes_later, settings_of
 def told(decision: Decision) -> tuple[object, ...]:
     """What a person or KEDA could see of a decision."""
     return decision.answer, decision.plan, decision.reactive, decision.seen, decision.notes
+
+
+def needed(decision: Decision) -> int:
+    """The replicas that what is here takes."""
+    here = Load(primary=decision.seen.demand or 0.0, unit=decision.unit)
+    return decision.policy.capacity.sized(here).replicas
 
 
 async def test_the_first_tick_already_decides_from_a_forecast() -> None:
@@ -81,7 +88,7 @@ async def test_a_source_that_goes_away_holds_then_falls_to_the_floor_then_recove
     scene.source.down = False
     back = await scene.run(tracker, ticks=1)
     assert back.plan.health is Health.OK
-    assert back.plan.target >= back.policy.capacity.replicas_for(back.seen.demand or 0)
+    assert back.plan.target >= needed(back)
 
 
 async def test_a_cold_start_without_any_data_says_that_it_does_not_know() -> None:
@@ -151,7 +158,7 @@ async def test_queue_and_fleet_are_seen_when_there_are_signals_for_them() -> Non
     decision = await scene.run(scene.tracker(), ticks=1)
     assert decision.seen.queue == 4800
     assert decision.plan.target >= 1  # 4800 / 60 s = one more replica's worth beside what is here
-    assert decision.plan.target > decision.policy.capacity.replicas_for(decision.seen.demand or 0)
+    assert decision.plan.target > needed(decision)
 
 
 async def test_the_target_rises_before_the_morning_ramp_by_the_lead_time() -> None:
@@ -161,7 +168,7 @@ async def test_the_target_rises_before_the_morning_ramp_by_the_lead_time() -> No
     for _ in range(4 * 180):
         decision = await scene.run(tracker, ticks=1)
         targets.append(decision.plan.target)
-        needs.append(decision.policy.capacity.replicas_for(decision.seen.demand or 0))
+        needs.append(needed(decision))
     climb = needs[0] + (max(needs) - needs[0]) // 2
     due = next(i for i, need in enumerate(needs) if need >= climb)
     ready = next(i for i, target in enumerate(targets) if target >= climb)

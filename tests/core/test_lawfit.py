@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from made_windows import CHAT, GENERATION, NOW_S, RAG, TRUE, drawn, full, joined, minutes, with_columns
 from predictscale.core.law import LatencyTargets, Law, Mix
 from predictscale.core.lawbusy import fit_busy
-from predictscale.core.lawfit import INPUT_COST, SPANS_S, LawFit, fit_law, fit_ttft
+from predictscale.core.lawfit import INPUT_COST, SPANS_S, LawFit, fit_law
 from predictscale.core.lawregression import regress
+from predictscale.core.lawttft import fit_ttft
 from predictscale.core.lawwindows import Windows, usable
 from predictscale.core.series import Floats
 from predictscale.errors import FitFailed, NotEnoughHistory

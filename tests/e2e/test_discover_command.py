@@ -43,6 +43,7 @@ def held() -> list[BackfilledSeries]:
         owner = {"owner_kind": "Deployment", "owner_name": deployment}
         put("kube_replicaset_owner", namespace=namespace, replicaset="x", **owner)
     put("sglang:num_queue_reqs", namespace="llm", pod="sgl-7c9f8b6d5-x7k2b")
+    put("ranker_started_total", namespace="own", pod="rank-7c9f8b6d5-x7k2b")
     put("nginx_ingress_controller_requests", namespace="ingress", exported_namespace="web", ingress="shop")
     return [one for name in sorted(found) for one in found[name]]
 
@@ -90,6 +91,27 @@ def test_one_namespace_is_one_namespace(server: PrometheusServer) -> None:
     before = len(server.queries())
     assert set(told(server, "--namespace", "other")) == {("other", "vllm")}
     assert all('"other"' in asked.query for asked in server.queries()[before:])
+
+
+def test_backends_of_the_owners_are_looked_for_too(server: PrometheusServer, tmp_path: Path) -> None:
+    own = {
+        "name": "ranker",
+        "title": "Ours",
+        "source": "a test",
+        "discovery": {"metrics": ["ranker_started_total"], "told_by": "engine"},
+        "signals": {
+            "demand": {
+                "query": "sum(rate(ranker_started_total{$selector}[$window]))",
+                "unit": "requests/s",
+                "meaning": "arrival",
+            }
+        },
+    }
+    path = tmp_path / "service.json"
+    path.write_text(json.dumps({"prometheus": {"url": server.url}, "backends": [own]}))
+    assert ("own", "ranker") not in told(server)
+    found = told(server, "--service", path)["own", "ranker"]
+    assert (found["deployment"], found["demand_now"]) == ("rank", pytest.approx(1.0, rel=0.05))
 
 
 def test_what_is_printed_is_a_list_of_triggers_that_says_what_is_missing(server: PrometheusServer) -> None:

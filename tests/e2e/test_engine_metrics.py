@@ -192,7 +192,7 @@ def test_lead_times_are_read_from_kube_state_metrics(
     )
     boots = sorted(pod.birth.boot_s for pod in (*past.fleet.pods, *past.fleet.past_pods))
     assert value_of(server, query, past.until) == pytest.approx((boots[1] + boots[2]) / 2, abs=1.0)
-    replicas, ready = fleet_signals("rolling", past.fleet.names.deployment)
+    replicas, ready, _ = fleet_signals("rolling", past.fleet.names.deployment)
     half = past.since + timedelta(seconds=LONG_S / 2 + 30)
     assert value_of(server, replicas.query, half) == 3
     assert value_of(server, ready.query, half) == 2

@@ -27,6 +27,7 @@ from made_series import shop
 from predictscale.bootstrap import Service
 from predictscale.clock import ManualClock, SystemClock
 from predictscale.config.load import load_service
+from predictscale.control.tracker import Tracker
 from predictscale.core.demand import WorkloadId
 from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.meters import Meters
@@ -120,7 +121,7 @@ async def lived(file: Path, url: str, *, start: datetime) -> list[tuple[datetime
     async with served(file, clock, url) as service, httpx2.AsyncClient(trust_env=False) as rest:
         keda = KedaClient(f"127.0.0.1:{service.grpc.port}")
         tracker = service.loop.tracker(SHOP)
-        assert tracker is not None
+        assert isinstance(tracker, Tracker)
         for _ in range(TICKS):
             # The decision of this tick, and what it started in the background.
             await service.loop._running[SHOP]

@@ -57,14 +57,16 @@ def _trusting(fitted: BoostedFitted, share: float) -> BoostedFitted:
     return replace(fitted, heads=heads)
 
 
-def test_values_are_the_engines_and_peaks_never_lie_below_them(
+def test_values_are_the_engines_where_the_trees_do_not_say_less_and_peaks_never_lie_below_them(
     history: MetricWindow, fitted: BoostedFitted
 ) -> None:
     for hours in (0.0, 3.0, 11.5):
         recent = history.between(MONDAY, at(9 + hours / 24))
         values, peaks = _tables(fitted.predict(recent, steps=36))
         engine = fitted.engine.predict(recent, steps=36)
-        np.testing.assert_allclose(values, engine.values, rtol=1e-12)
+        middle = LEVELS.index(0.5) + 1
+        np.testing.assert_allclose(values[:middle], engine.values[:middle], rtol=1e-12)
+        assert (values <= engine.values * (1 + 1e-12)).all()
         assert engine.peaks is not None
         assert (peaks != engine.peaks).any()
         assert (peaks >= values).all()

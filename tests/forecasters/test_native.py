@@ -9,9 +9,10 @@ import pytest
 from made_series import DAY_S, HOUR_S, MONDAY, at, office_hours, shop, window, with_gaps
 from predictscale.core.forecast import Forecast
 from predictscale.core.series import Floats, MetricWindow
+from predictscale.forecasters.base import LEVELS
 from predictscale.forecasters.codec import decode, encode
 from predictscale.forecasters.naive import LastValue
-from predictscale.forecasters.native import Ask, Native, predict_together
+from predictscale.forecasters.native import Ask, Native, mixture, predict_together
 
 _LEVELS = (0.5, 0.9, 0.95, 0.99)
 
@@ -203,3 +204,21 @@ def test_a_shorter_forecast_is_the_beginning_of_a_longer_one(steps: int) -> None
     # Farther heads look back farther, so their followed origins begin a little earlier.
     np.testing.assert_allclose(short.values, long.values[:, :steps], rtol=1e-6)
     np.testing.assert_allclose(short.peaks, long.peaks[:, :steps], rtol=1e-6)
+
+
+def test_peaks_are_not_raised_to_values_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without agreement a peak is lifted to each value above it, and no value comes down."""
+    rng = np.random.default_rng(8)
+    spikes = 100.0 + 400.0 * (rng.random(9 * 1440) < 0.02) + rng.normal(0, 2, 9 * 1440)
+    series = window(spikes, step_s=60.0)
+    tables: list[tuple[Floats, Floats]] = []
+    for agreed in (mixture.agreed, lambda table: table):
+        monkeypatch.setattr(mixture, "agreed", agreed)
+        fitted = Native().fit(series.between(MONDAY, at(8)))
+        told = [fitted.predict(series.between(MONDAY, at(8 + hour / 24)), steps=30) for hour in range(12)]
+        peaks_told = [forecast.peaks for forecast in told if forecast.peaks is not None]
+        tables.append((np.stack([forecast.values for forecast in told]), np.stack(peaks_told)))
+    (values, peaks), (values_as_said, raised) = tables
+    upper = slice(LEVELS.index(0.9), None)
+    assert values[:, upper].mean() < 0.98 * values_as_said[:, upper].mean()
+    assert peaks[:, upper].mean() < 0.98 * raised[:, upper].mean()

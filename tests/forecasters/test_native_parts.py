@@ -101,3 +101,16 @@ def test_levels_that_are_watched_are_those_of_the_whole_table(seed: int) -> None
         mixture.between(some, more[0, watched], trust, mixture.WATCHED),
         mixture.between(whole, more[0], trust, mixture.ALL)[watched],
     )
+
+
+@given(st.integers(0, 999))
+def test_a_value_and_its_peak_that_contradict_each_other_give_way_alike(seed: int) -> None:
+    said = np.sort(np.random.default_rng(seed).normal(size=(len(mixture.TABLE), 2, 3)), axis=0)
+    table = mixture.agreed(said.copy())
+    values, peaks = table[:, 0], table[:, 1]
+    assert (values <= peaks + 1e-12).all()
+    assert (np.diff(table, axis=0) >= -1e-12).all()
+    np.testing.assert_allclose(values + peaks, said.sum(axis=1), atol=1e-12)
+    fine = said[:, 0] <= said[:, 1]
+    np.testing.assert_array_equal(values[fine], said[:, 0][fine])
+    np.testing.assert_array_equal(peaks[fine], said[:, 1][fine])

@@ -61,6 +61,44 @@ def wrong(name: str, factor: float, fits: list[datetime] | None = None) -> Forec
     return cast("Forecaster", _Wrong(name, factor, [] if fits is None else fits))
 
 
+@dataclass(frozen=True)
+class _Changing:
+    """As wrong as it is told to be before an instant, and from then on."""
+
+    name: str
+    before: float
+    since: float
+    turns: datetime
+    slow: bool = False
+
+    def needs_s(self, step_s: float) -> float:
+        return LastValue().needs_s(step_s)
+
+    def fit(self, window: MetricWindow) -> Fitted:
+        return _Turning(LastValue().fit(window), self)
+
+
+@dataclass(frozen=True)
+class _Turning:
+    """What a fit of `_Changing` says."""
+
+    inner: Fitted
+    of: _Changing
+
+    @property
+    def model(self) -> str:
+        return self.of.name
+
+    def predict(self, recent: MetricWindow, *, steps: int, levels: Sequence[float] = LEVELS) -> Forecast:
+        factor = self.of.before if recent.end < self.of.turns else self.of.since
+        return _Off(self.inner, factor, self.model).predict(recent, steps=steps, levels=levels)
+
+
+def changing(name: str, *, before: float, since: float) -> Forecaster:
+    """Unlike itself in the last quarter of the days that `history(0)` is judged by."""
+    return cast("Forecaster", _Changing(name, before, since, at(8) - timedelta(days=8 / 12)))
+
+
 def history(hours: float) -> MetricWindow:
     """Eight days of the shop that end so many hours after its eighth day."""
     end = at(8) + timedelta(hours=hours)
@@ -222,3 +260,44 @@ def test_a_slow_challenger_that_rests_is_asked_at_once_when_the_first_candidate_
     assert len(fits) == 1
     judge((wrong("home", 3.0), slow), history(2), past=rested)
     assert len(fits) == 2
+
+
+def test_a_challenger_that_wins_most_of_the_judged_days_and_loses_the_rest_does_not_serve() -> None:
+    home, steady = wrong("home", 2.0), wrong("steady", 1.3)
+    fickle = changing("fickle", before=1.0, since=2.2)
+    told = judge((home, fickle), history(0))
+    assert [standing.name for standing in told] == ["home", "fickle"]
+    losses = [standing.loss or 0 for standing in told]
+    assert losses[1] < 0.6 * losses[0]
+    assert judge((home, fickle, steady), history(0))[0].name == "steady"
+
+
+def test_the_last_value_serves_if_it_is_better_and_in_no_part_of_the_judged_days_behind() -> None:
+    home = changing("home", before=1.6, since=1.06)
+    told = judge((home, LastValue(), wrong("stranger", 1.0)), history(0))
+    assert [standing.name for standing in told] == ["last-value", "home", "stranger"]
+    # On this series a little more than the last value is better than that: it is behind in the last part.
+    ahead_there = changing("home", before=1.6, since=1.02)
+    told = judge((ahead_there, LastValue()), history(0))
+    assert [standing.name for standing in told] == ["home", "last-value"]
+    assert (told[1].loss or 9) < 0.9 * (told[0].loss or 0)
+
+
+def test_who_holds_the_first_candidate_within_itself_serves_if_it_is_slightly_better() -> None:
+    for name, first in (("boosted", "boosted"), ("stranger", "native")):
+        told = judge((wrong("native", 1.3), wrong(name, 1.28)), history(0))
+        losses = by_name(told)
+        assert 0.9 < (losses[name].loss or 0) / (losses["native"].loss or 1) < 0.97
+        assert told[0].name == first
+    same = judge((wrong("native", 1.3), wrong("boosted", 1.299)), history(0))
+    assert same[0].name == "native"
+    # What it holds is not the first candidate.
+    assert judge((wrong("other", 1.3), wrong("boosted", 1.28)), history(0))[0].name == "other"
+
+
+def test_the_reason_says_why_one_with_less_loss_does_not_serve() -> None:
+    tournament = Tournament((wrong("home", 2.0), changing("fickle", before=1.0, since=2.2)))
+    fitted = tournament.fit(history(0))
+    assert isinstance(fitted, Crowned)
+    assert fitted.because.startswith("home serves")
+    assert fitted.because.endswith("(but not in each part of the judged days)")

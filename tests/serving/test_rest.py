@@ -134,6 +134,7 @@ async def test_a_workload_in_one_line_tells_its_numbers(front: Front) -> None:
         "reactive_replicas": 3,
         "current_replicas": 4,
         "ready_replicas": 4,
+        "starting_replicas": 0,
         "active": True,
         "decided_at": "2026-03-02T12:00:00Z",
     }
@@ -308,7 +309,10 @@ async def test_openapi_describes_every_answer_and_every_problem(front: Front) ->
     assert described["info"]["version"] == __version__
     assert set(described["paths"]) == {
         "/api/v1/workloads",
-        *(f"/api/v1/workloads/{{namespace}}/{{name}}{reader}" for reader in [*READERS, "/tuning"]),
+        *(
+            f"/api/v1/workloads/{{namespace}}/{{name}}{reader}"
+            for reader in [*READERS, "/tuning", "/lead-time", "/capacity"]
+        ),
         "/healthz",
         "/readyz",
     }

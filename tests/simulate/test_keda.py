@@ -10,12 +10,14 @@ import grpc
 import grpc.aio
 import pytest
 
+from engine_fleets import QUIET, chat_fleet
 from predictscale._proto import externalscaler_pb2 as pb
 from predictscale._proto import externalscaler_pb2_grpc
 from predictscale.clock import ManualClock, ReplayClock
 from predictscale.core.hpa import exact_behavior
+from predictscale.simulate.engine.pods import PodBoot
 from predictscale.simulate.fleet import BootTime, SimulatedFleet
-from predictscale.simulate.keda import Change, KedaStandIn, ScaledObject
+from predictscale.simulate.keda import Change, KedaStandIn, ScaledObject, ScaleTarget
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SCALED_OBJECT = ScaledObject(
@@ -83,9 +85,16 @@ class Scripted(externalscaler_pb2_grpc.ExternalScalerServicer):
 class World:
     """A scripted scaler on a real port, a fleet, and the stand-in between them."""
 
-    def __init__(self, scaled_object: ScaledObject, channel: grpc.aio.Channel, replicas: int) -> None:
+    def __init__(
+        self,
+        scaled_object: ScaledObject,
+        channel: grpc.aio.Channel,
+        replicas: int = 0,
+        fleet: ScaleTarget | None = None,
+    ) -> None:
         self.clock = ManualClock(START)
-        self.fleet = SimulatedFleet(per_replica=10.0, boot=BootTime(median_s=60.0), replicas=replicas)
+        fluid = SimulatedFleet(per_replica=10.0, boot=BootTime(median_s=60.0), replicas=replicas)
+        self.fleet: ScaleTarget = fleet or fluid
         self.changes: list[Change] = []
         self.keda = KedaStandIn(
             scaled_object,
@@ -108,9 +117,11 @@ async def serving(scaler: Scripted) -> AsyncIterator[tuple[grpc.aio.Server, grpc
     externalscaler_pb2_grpc.add_ExternalScalerServicer_to_server(scaler, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield server, channel
-    await server.stop(None)
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield server, channel
+    finally:
+        await server.stop(None)
 
 
 @pytest.fixture
@@ -313,6 +324,33 @@ async def test_run_keeps_up_with_a_clock_that_is_faster_than_life(scaler: Script
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
+
+
+async def test_engines_are_moved_as_the_fluid_fleet_is(scaler: Scripted) -> None:
+    boot = PodBoot(pull=BootTime(median_s=10.0), load=BootTime(median_s=100.0))
+    fleet = chat_fleet(5.0, pods=2, spec=QUIET, boot=boot, origin=START)
+    async with serving(scaler) as (_, channel):
+        world = World(SCALED_OBJECT, channel, fleet=fleet)
+        for number, value in enumerate([2, 5, 5, 3]):
+            scaler.values = [value]
+            assert await world.at(15 * number) == value == len(fleet.kept)
+        assert fleet.ready(START + timedelta(seconds=60)) == 2
+        assert fleet.ready(START + timedelta(seconds=180)) == 3
+
+
+async def test_in_a_rollout_the_hpa_measures_against_the_pods_there_are_not_those_that_are_wanted(
+    scaler: Scripted,
+) -> None:
+    stock = exact_behavior(max_replicas=100)
+    stock = replace(stock, up=replace(stock.up, tolerance=None), down=replace(stock.down, tolerance=None))
+    fleet = chat_fleet(5.0, pods=10, spec=QUIET, origin=START)
+    async with serving(scaler) as (_, channel):
+        world = World(replace(SCALED_OBJECT, behavior=stock), channel, fleet=fleet)
+        scaler.values = [10]
+        assert await world.at(0) == 10
+        fleet.roll(START + timedelta(seconds=5))
+        # The surge is within tolerance of the metric, so the HPA takes it for what is wanted.
+        assert await world.at(15) == 11
 
 
 async def test_polls_that_were_missed_are_not_made_up_for(scaler: Scripted) -> None:

@@ -27,7 +27,7 @@ from fault_proxy import (
 )
 from predictscale.clock import Clock, ManualClock, SystemClock
 from predictscale.core.demand import Signal, SignalName
-from predictscale.errors import AnswerUnusable, HoldTarget, SourceRefused, SourceUnavailable
+from predictscale.errors import AnswerUnusable, HoldTarget, PartialAnswer, SourceRefused, SourceUnavailable
 from predictscale.meters import Meters
 from predictscale.sources.prometheus import MOST_POINTS, PrometheusSource
 
@@ -414,6 +414,16 @@ async def test_an_instant_query_gives_every_series_with_its_labels() -> None:
         assert [request.path for request in proxy.requests] == ["/api/v1/query"] * 2
         assert float(proxy.requests[0].form["time"]) == START.timestamp()
         assert counted(meters, "dropped_samples", reason="nan") == 1
+
+
+async def test_an_instant_answer_with_warnings_is_refused_only_where_it_has_to_be_whole() -> None:
+    data = {"resultType": "vector", "result": []}
+    warned = json_answer({"status": "success", "data": data, "warnings": ["a store did not answer"]})
+    async with source_of(warned, warned) as (source, _, meters):
+        assert await source.instant("up", at=START) == []
+        with pytest.raises(PartialAnswer, match="a store did not answer"):
+            await source.instant("up", at=START, whole=True)
+        assert counted(meters, "query_warnings") == 2
 
 
 @pytest.mark.parametrize("result", [7, [7], [{"metric": {}}], [{"metric": {}, "value": "x"}], ["a", "b"]])

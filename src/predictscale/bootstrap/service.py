@@ -15,11 +15,14 @@ import structlog
 import uvicorn
 from prometheus_client import start_http_server
 
+from predictscale.bootstrap.detect import BackendFinder
+from predictscale.bootstrap.leads import lead_times
+from predictscale.bootstrap.sizing import learner_of
 from predictscale.bootstrap.sources import Signals, Sources, replay_clock, replay_signals, replay_source
 from predictscale.bootstrap.tuning import PoolTuner
 from predictscale.clock import Clock, SystemClock
 from predictscale.config.metadata import parse_trigger
-from predictscale.config.presets import Presets, load_presets
+from predictscale.config.presets import AUTO, Presets
 from predictscale.config.settings import (
     ServerTls,
     ServiceSettings,
@@ -28,9 +31,12 @@ from predictscale.config.settings import (
 from predictscale.control.asks import Goal, Subject
 from predictscale.control.context import context_of
 from predictscale.control.desk import Desk, Following, Ref
-from predictscale.control.loop import Loop
+from predictscale.control.detecting import DetectingTracker
+from predictscale.control.leads import LeadBook
+from predictscale.control.loop import Followed, Loop
 from predictscale.control.refit import FitPool
 from predictscale.control.shelf import ModelShelf
+from predictscale.control.sizing import Sized
 from predictscale.control.store import DecisionStore
 from predictscale.control.tracker import Grid, Tracker
 from predictscale.control.tuning import SelfTuning
@@ -39,6 +45,7 @@ from predictscale.errors import AskOwner, Problem, SettingsError
 from predictscale.forecasters.registry import resolve
 from predictscale.meters import Meters
 from predictscale.serving.grpc import ScalerServer
+from predictscale.serving.leads import LeadCollector
 from predictscale.serving.rest import create_app
 from predictscale.serving.telemetry import DecisionCollector
 from predictscale.serving.tls import TlsFiles, server_credentials
@@ -84,9 +91,10 @@ class Service:
         self.clock = clock or SystemClock()
         self.meters = Meters()
         self.store = DecisionStore()
-        self._presets: Presets = load_presets()
+        self._presets: Presets = settings.presets()
         self._signals: Signals = signals or (lambda workload: workload.signals(self._presets))
         self._sources = Sources(settings, self.meters, self.clock, source)
+        self._find = BackendFinder(self._presets, source_of=self._sources.of)
         path = settings.cache.path
         self._history = History(path=Path(path) if path is not None else None, meters=self.meters)
         self._shelf = ModelShelf(self._history, step_s=settings.loop.step_s)
@@ -94,6 +102,7 @@ class Service:
             meters=self.meters, workers=settings.fit.workers, deadline_s=settings.fit.deadline_s
         )
         self._tuner = PoolTuner(self._fits)
+        self._leads = LeadBook()
         self._turn = asyncio.Lock()
         self._ticks = 0
         self.loop = Loop(
@@ -117,6 +126,8 @@ class Service:
         settings = self.settings
         if problems := forecaster_problems(settings):
             raise SettingsError(problems)
+        for own in settings.backends:
+            _log.info("backend", said=own.said())
         self.desk = Desk(
             parse=self._parse,
             store=self.store,
@@ -127,6 +138,7 @@ class Service:
             named=settings.named_workloads(self._presets),
         )
         self.meters.registry.register(DecisionCollector(self.store, self.desk, self.clock.now))
+        self.meters.registry.register(LeadCollector(self._leads))
         self._spawn(self.loop.run())
         self.grpc = ScalerServer(
             self.desk,
@@ -187,7 +199,12 @@ class Service:
         self._metrics_server.server_close()
         self._metrics_thread.join()
 
-    def _follow(self, workload: WorkloadSettings) -> Tracker:
+    def _follow(self, workload: WorkloadSettings) -> Followed:
+        if workload.backend == AUTO:
+            return DetectingTracker(workload, find=self._find, follow=self._tracker)
+        return self._tracker(workload)
+
+    def _tracker(self, workload: WorkloadSettings) -> Tracker:
         settings = self.settings
         source = self._sources.of(workload)
         return Tracker(
@@ -201,6 +218,7 @@ class Service:
             shelf=self._shelf,
             turn=self._turn,
             tuning=self._tuning(workload),
+            sizing=self._sizing(workload, source),
             grid=Grid(
                 tick_s=settings.loop.tick_s,
                 step_s=settings.loop.step_s,
@@ -208,6 +226,12 @@ class Service:
                 refit_s=settings.fit.every_s,
             ),
         )
+
+    def _sizing(self, workload: WorkloadSettings, source: Source) -> Sized:
+        """Who measures what a workload's replicas serve and how long they take to start, where asked."""
+        learner = learner_of(workload, self._presets, source=source, fits=self._fits, history=self._history)
+        lead = lead_times(workload, source=source, presets=self._presets, clock=self.clock, book=self._leads)
+        return Sized(capacity=learner, lead=lead)
 
     def _tuning(self, workload: WorkloadSettings) -> SelfTuning | None:
         """Who chooses a workload's settings, if its owner states an objective."""
@@ -256,7 +280,9 @@ class Service:
 
     def _open_rest(self) -> None:
         self._http_socket = _listen(self.settings.http.host, self.settings.http.port)
-        app = create_app(store=self.store, desk=self.desk, now=self.clock.now, ready=lambda: self._ready)
+        app = create_app(
+            store=self.store, desk=self.desk, now=self.clock.now, ready=lambda: self._ready, leads=self._leads
+        )
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
         self._web = _Web(config)
         self._web_task = asyncio.create_task(self._web.serve(sockets=[self._http_socket]))

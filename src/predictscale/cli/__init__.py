@@ -4,6 +4,7 @@ import typer
 
 from predictscale import __version__
 from predictscale.cli.backtest import backtest
+from predictscale.cli.capacity import capacity
 from predictscale.cli.discover import discover
 from predictscale.cli.local import check, render
 from predictscale.cli.offline import evaluate, forecast
@@ -25,6 +26,7 @@ app.command()(forecast)
 app.command()(evaluate)
 app.command()(backtest)
 app.command()(tune)
+app.command()(capacity)
 app.command()(discover)
 app.command()(check)
 app.command()(render)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from predictscale.config.detect import Detected, Proposal, Seen
+    from predictscale.config.presets import Presets
     from predictscale.config.settings import ServiceSettings
     from predictscale.sources.prometheus import PrometheusSource
 
@@ -63,7 +64,8 @@ def discover(
     try:
         namespaces = _namespaces(namespace or [])
         overrides = {} if prometheus is None else {"prometheus": {"url": prometheus}}
-        told = asyncio.run(_look(load_service(service, env=os.environ, overrides=overrides), namespaces))
+        settings = load_service(service, env=os.environ, overrides=overrides)
+        told = asyncio.run(_look(settings, namespaces))
     except AskOwner as wrong:
         _fail(str(wrong), code=2)
     except HoldTarget as wrong:
@@ -117,21 +119,21 @@ async def _look(service: "ServiceSettings", namespaces: tuple[str, ...]) -> _Tol
     own = sources.own
     assert isinstance(own, PrometheusSource)  # noqa: S101 - the settings have one
     try:
-        return await _asked(own, namespaces, at=clock.now())
+        return await _asked(own, service.presets(), namespaces, at=clock.now())
     finally:
         await sources.aclose()
 
 
-async def _asked(source: "PrometheusSource", namespaces: tuple[str, ...], *, at: "datetime") -> _Told:
+async def _asked(
+    source: "PrometheusSource", presets: "Presets", namespaces: tuple[str, ...], *, at: "datetime"
+) -> _Told:
     from predictscale.config.detect import (  # noqa: PLC0415 - heavy
         count_query,
         deployments_of,
         detect,
         owner_queries,
     )
-    from predictscale.config.presets import load_presets  # noqa: PLC0415 - the same
 
-    presets = load_presets()
     queries = {name: count_query(preset, namespaces) for name, preset in presets.items()}
     asked = {name: query for name, query in queries.items() if query is not None}
     answers = await asyncio.gather(*(source.instant(query, at=at) for query in asked.values()))

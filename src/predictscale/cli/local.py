@@ -30,6 +30,8 @@ def check(
             problems += forecaster_problems(load_service(file))
     except AskOwner as wrong:
         _fail(str(wrong))
+    for note in checked.notes:
+        typer.echo(f"{file}: {note}")
     for warning in checked.warnings:
         typer.echo(f"{file}: warning: {warning}", err=True)
     for problem in problems:
@@ -54,7 +56,6 @@ def render(
 ) -> None:
     """Print a ready ScaledObject that lands exactly where the service says."""
     from predictscale.config.load import load_service  # noqa: PLC0415 - heavy
-    from predictscale.config.presets import load_presets  # noqa: PLC0415 - the same
     from predictscale.config.render import DEFAULT_ADDRESS, render_scaled_object  # noqa: PLC0415 - the same
 
     namespace, slash, object_name = name.partition("/")
@@ -64,12 +65,13 @@ def render(
     if unpaired := [pair for pair in metadata if "=" not in pair]:
         _fail(f"{', '.join(unpaired)}: must be KEY=VALUE")
     try:
+        settings = load_service(service, env=os.environ)
         manifest = render_scaled_object(
             namespace=namespace,
             name=object_name,
             metadata=pairs,
-            service=load_service(service, env=os.environ),
-            presets=load_presets(),
+            service=settings,
+            presets=settings.presets(),
             target=target,
             scaler_address=address or DEFAULT_ADDRESS,
         )

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from predictscale.bootstrap.detect import BackendFinder, named
 from predictscale.bootstrap.sources import Sources
 from predictscale.clock import SystemClock
 from predictscale.config.load import load_service
-from predictscale.config.presets import load_presets
 from predictscale.config.settings import ServiceSettings, WorkloadSettings
 from predictscale.config.yamlfile import read_yaml
 from predictscale.control.asks import Goal
@@ -122,7 +122,7 @@ def of_file(file: Path, *, name: str | None, overrides: Mapping[str, Any]) -> tu
         AskOwner: The file is wrong, or several workloads are there and none is named.
     """
     service = _service(file, overrides)
-    found = {str(each.workload): each for each in service.named_workloads(load_presets())}
+    found = {str(each.workload): each for each in service.named_workloads(service.presets())}
     if not found:
         raise AskOwner(f"{file}: names no workload; must have one under `workloads`, or be one")
     if name is None and len(found) > 1:
@@ -130,6 +130,7 @@ def of_file(file: Path, *, name: str | None, overrides: Mapping[str, Any]) -> tu
     if name is not None and name not in found:
         raise AskOwner(f"--name: {name!r} is not in {file}; must be one of {', '.join(found)}")
     settings = found[name if name is not None else next(iter(found))]
+    _given_capacity(settings)
     return Served(settings=settings, grid=_grid(service)), service
 
 
@@ -165,10 +166,12 @@ async def of_prometheus(served: Served, service: ServiceSettings, *, days: float
     """
     clock, settings = SystemClock(), served.settings
     sources = Sources(service, Meters(), clock, None)
-    source, signals = sources.of(settings), settings.signals(load_presets())
+    source = sources.of(settings)
     end = floor_to_grid(clock.now(), max(served.grid.step_s, served.grid.tick_s, STEP_S))
     start = end - timedelta(days=days)
     try:
+        find = BackendFinder(service.presets(), source_of=sources.of)
+        signals = (await named(settings, find, at=end)).signals(service.presets())
         demand = signals[SignalName.DEMAND]
         # As far back as the service looks at the first of these days.
         reach = timedelta(seconds=served.grid.history_s + served.grid.refit_s)
@@ -236,7 +239,7 @@ def trial_of(
         trial = Trial(
             demand=demand,
             first=first,
-            per_replica=settings.capacity_per_replica,
+            per_replica=_given_capacity(settings),
             lead_time_s=settings.lead_time_s,
             wait_s=wait_s,
             min_replicas=settings.min_replicas,
@@ -253,6 +256,20 @@ def trial_of(
         return replace(trial, available=load_nodes(nodes, steps=trial.steps, step_s=STEP_S))
     except ValueError as wrong:
         raise AskOwner(f"--spot-trace: {nodes}: {wrong}") from None
+
+
+def _given_capacity(settings: WorkloadSettings) -> float:
+    """What a replica serves, if the owner gives it: a replay of one series has no pods to learn from.
+
+    Raises:
+        AskOwner: It is learned.
+    """
+    if settings.capacity_per_replica is None:
+        raise AskOwner(
+            f"{settings.workload}: its capacity is learned from pods, which a record of demand does not "
+            "hold; give capacity_per_replica, such as `predictscale capacity` prints it"
+        )
+    return settings.capacity_per_replica
 
 
 def _grid(service: ServiceSettings) -> Grid:

@@ -13,6 +13,7 @@ from itertools import groupby
 from types import MappingProxyType
 
 from predictscale.config import promql
+from predictscale.config.durations import duration_text
 from predictscale.config.presets import Discovery, Preset, Presets, Teller
 from predictscale.core.demand import SignalName
 from predictscale.errors import SettingsError
@@ -28,6 +29,8 @@ _NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?")
 # Kubernetes draws the ends of names from these, without vowels.
 _DRAWN = "[bcdfghjklmnpqrstvwxz2456789]"
 _POD_OF_DEPLOYMENT = re.compile(rf"(.+)-{_DRAWN}{{6,10}}-{_DRAWN}{{5}}")
+# LeaderWorkerSet calls the leader of a group chat-0 and its workers chat-0-1, chat-0-2.
+_WORKER = re.compile(r"(.+-[0-9]+)-[0-9]+")
 _TELLERS = tuple(Teller)
 
 
@@ -42,6 +45,8 @@ class Proposal:
         deployment: The Deployment whose pods tell the series; None if there is none, or it is not known.
         because: What was seen, one sentence each.
         besides: Other backends that would do, and when.
+        pods: Those that tell its series, as far as the series say.
+        leaves_out: Matchers without which another program's copies of the series would count too.
     """
 
     namespace: str
@@ -50,6 +55,8 @@ class Proposal:
     deployment: str | None
     because: tuple[str, ...]
     besides: tuple[str, ...] = ()
+    pods: tuple[str, ...] = ()
+    leaves_out: str = ""
 
     @property
     def fill_in(self) -> Mapping[str, str]:
@@ -115,6 +122,12 @@ class _Group:
         return {labels for _, labels in self.counted}
 
 
+def pods_matcher(deployment: str) -> str:
+    """The matcher of a Deployment's pods. Two drawn parts and no more: chat's pods are not chat-large's."""
+    pods = f"{re.escape(deployment).replace(chr(92) + '-', '-')}-[0-9a-z]+-[0-9a-z]+"
+    return f"pod=~{promql.quote_label(pods)}"
+
+
 def count_query(preset: Preset, namespaces: Sequence[str] = ()) -> str | None:
     """PromQL that counts a backend's characteristic series; None if it has none.
 
@@ -133,11 +146,19 @@ def count_query(preset: Preset, namespaces: Sequence[str] = ()) -> str | None:
     return f"count by ({by}) ({{__name__=~{names},{within}}})"
 
 
-def owner_queries(namespaces: Sequence[str]) -> tuple[str, str]:
-    """PromQL of kube-state-metrics: whose the pods of namespaces are, and whose their ReplicaSets."""
+def owner_queries(namespaces: Sequence[str], *, back_s: float = 0.0) -> tuple[str, str]:
+    """PromQL of kube-state-metrics: whose the pods of namespaces are, and whose their ReplicaSets.
+
+    Args:
+        namespaces: Which; names, checked by the caller.
+        back_s: Tell of what was there within this time, and not only of what is there now [s].
+    """
     within = f"namespace=~{promql.quote_label('|'.join(namespaces))}"
     pods = f'kube_pod_owner{{{within},owner_kind="ReplicaSet"}}'
     replica_sets = f'kube_replicaset_owner{{{within},owner_kind="Deployment"}}'
+    if back_s:
+        window = duration_text(back_s)
+        pods, replica_sets = (f"last_over_time({each}[{window}])" for each in (pods, replica_sets))
     return (
         f"count by (namespace, pod, owner_name) ({pods})",
         f"count by (namespace, replicaset, owner_name) ({replica_sets})",
@@ -249,6 +270,8 @@ def _proposal(group: _Group, beside: Sequence[_Group], presets: Presets) -> Prop
             for other in presets.values()
             if other.further_of == group.preset.name
         ),
+        pods=tuple(sorted(group.pods)),
+        leaves_out=",".join(_leaves_out(group)),
     )
 
 
@@ -259,12 +282,12 @@ def _selector(group: _Group, beside: Sequence[_Group]) -> str:
     if labels and not more and not (group.shared and group.deployment is not None):
         matchers = [f"{name}={promql.quote_label(value)}" for name, value in labels]
     elif beside and group.deployment is not None:
-        # Two drawn parts and no more: pods of chat are not those of chat-large.
-        pods = f"{re.escape(group.deployment).replace(chr(92) + '-', '-')}-[0-9a-z]+-[0-9a-z]+"
-        matchers = [f"pod=~{promql.quote_label(pods)}"]
-    if group.copies:
-        matchers.append(f'{group.discovery.copies_carry}=""')
-    return ",".join(matchers)
+        matchers = [pods_matcher(group.deployment)]
+    return ",".join([*matchers, *_leaves_out(group)])
+
+
+def _leaves_out(group: _Group) -> tuple[str, ...]:
+    return (f'{group.discovery.copies_carry}=""',) if group.copies else ()
 
 
 def _because(group: _Group) -> Iterator[str]:
@@ -282,12 +305,25 @@ def _because(group: _Group) -> Iterator[str]:
     elif group.pods:
         some = ", ".join(sorted(group.pods)[:3])
         yield f"pods tell them that are not known to be a Deployment's: {len(group.pods)}, as {_line(some)}"
+        yield from _groups_of_pods(group.pods)
     else:
         yield "the series have no label pod, so they do not say which Deployment serves"
     if len(group.labels) > 1 and group.deployment is not None:
         yield f"{len(group.labels)} models or services in one Deployment scale together"
     if group.shared and group.deployment is None:
         yield "other pods of the namespace have the same labels: narrow the selector"
+
+
+def _groups_of_pods(pods: Iterable[str]) -> Iterator[str]:
+    """What is said of pods that are named as the leaders and workers of a LeaderWorkerSet."""
+    known = set(pods)
+    leaders = {match[1] for pod in known if (match := _WORKER.fullmatch(pod)) and match[1] in known}
+    for name in sorted({leader.rpartition("-")[0] for leader in leaders}):
+        yield (
+            f"pods of {name} are named as those of a LeaderWorkerSet, and workers tell series too: right "
+            f"where each tells its own ranks; where they repeat what leaders tell, select "
+            f"pod=~{promql.quote_label(f'{name}-[0-9]+')}"
+        )
 
 
 def _best(proposals: Iterable[Proposal]) -> Iterator[Proposal]:

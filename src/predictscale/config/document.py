@@ -49,9 +49,11 @@ refused in this version, which sizes one pool per workload.
 _PRESETS = """\
 ## Backends
 
-What `backend` may be, and what it measures. A demand that counts arrivals is what users ask for; one
+What `backend` may be, and what it measures: one of these, one of the service's own (`backends`), or `auto`,
+which has it found by its series and needs `unit`. A demand that counts arrivals is what users ask for; one
 that counts completions is capped by what the replicas manage, and the queue tells the rest. The series
-are bound to the workload's namespace by the label given here; `selector` narrows them further.
+are bound to the workload's namespace by the label given here; `selector` narrows them further. All of their
+signals, and what `auto` chooses and why, are in [backends.md](backends.md).
 """
 
 
@@ -76,16 +78,19 @@ def _sections(model: type[BaseModel], place: tuple[str, ...] = (), *, listed: bo
         )
     for name, found in inner.items():
         if found is NamedWorkload:
-            yield _workloads(name)
+            yield from _workloads(name)
         else:
             listed = get_origin(model.model_fields[name].annotation) is tuple
             yield from _sections(found, (*place, name), listed=listed)
 
 
-def _workloads(name: str) -> str:
+def _workloads(name: str) -> Iterator[str]:
     own = {n: f for n, f in NamedWorkload.model_fields.items() if n not in WorkloadDefaults.model_fields}
     text = f"## `{name}`\n\nA list. Each entry has these, and whatever of `defaults` it wants otherwise.\n"
-    return f"{text}\n{_table([_row(n, f) for n, f in own.items()])}"
+    yield f"{text}\n{_table([_row(n, f) for n, f in own.items()])}"
+    for part, field in own.items():
+        if (found := model_in(field.annotation)) is not None:
+            yield from _sections(found, (name, part))
 
 
 def _table(rows: list[str]) -> str:
@@ -175,14 +180,13 @@ def _backends(presets: Presets) -> str:
         demand, queue = signals["demand"], signals.get("queue")
         measured = f"{demand.unit}, {demand.meaning.value}"
         waiting = queue.unit if queue else "none"
-        further = ", ".join(preset.extras) or "none"
         bound = f"`{preset.confined_by}`"
-        cells = (f"`{preset.name}`", preset.title, measured, waiting, bound, demand.note, further)
+        cells = (f"`{preset.name}`", preset.title, measured, waiting, bound, demand.note)
         rows.append(f"| {' | '.join(cells)} |")
     table = "\n".join(
         [
-            "| backend | | demand | queue | bound by | note | also known |",
-            "|---|---|---|---|---|---|---|",
+            "| backend | | demand | queue | bound by | note |",
+            "|---|---|---|---|---|---|",
             *rows,
         ]
     )

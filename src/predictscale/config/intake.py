@@ -62,6 +62,8 @@ def _validated(fields: Mapping[str, object], origin: Origin, found: Findings) ->
         wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
     sound = {name: value for name, value in fields.items() if name not in wrong}
     stand_ins = {name: value for name, value in _STAND_INS.items() if name in wrong}
+    if "capacity" in wrong and "capacity_per_replica" not in sound:
+        stand_ins["capacity_per_replica"] = _STAND_INS["capacity_per_replica"]
     return NamedWorkload.model_validate(sound | stand_ins)
 
 

@@ -8,13 +8,15 @@ no search path, no `.env`, no process environment behind the caller's back.
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from predictscale.config.backends import OwnBackend, problems_of_own, with_own
 from predictscale.config.intake import read_workload
-from predictscale.config.presets import load_presets
+from predictscale.config.presets import Presets, load_presets
 from predictscale.config.problems import Place, did_you_mean, problems_of, show, written
 from predictscale.config.resolve import Origin
 from predictscale.config.settings import ServiceSettings, problems_across
@@ -65,9 +67,11 @@ def load_service(
     sources: dict[Place, str] = {}
     _merge_env(tree, env or {}, sources, problems)
     _merge(tree, overrides or {}, sources)
-    workloads = tree.pop("workloads", None) or []
+    workloads, backends = (tree.pop(name, None) or [] for name in ("workloads", "backends"))
     service = _head(tree, sources, problems)
-    service = service.model_copy(update={"workloads": _workloads(workloads, service, problems)})
+    own, presets = _backends(backends, problems)
+    named = _workloads(workloads, service, presets, problems)
+    service = service.model_copy(update={"backends": own, "workloads": named})
     problems += problems_across(service)
     if problems:
         raise SettingsError(problems)
@@ -165,13 +169,40 @@ def _where(place: Place, sources: Mapping[Place, str]) -> str:
     return f"{written(place)} ({source})" if source else written(place)
 
 
+def _backends(entries: object, problems: list[Problem]) -> tuple[tuple[OwnBackend, ...], Presets]:
+    """The owner's backends, and all that workloads may name."""
+    if not isinstance(entries, list):
+        problems.append(Problem("backends", show(entries), "must be a list of backends"))
+        return (), load_presets()
+    found: dict[int, OwnBackend] = {}
+    wrong: list[str] = []
+    for place, entry in enumerate(entries):
+        try:
+            found[place] = OwnBackend.model_validate(entry)
+        except ValidationError as error:
+            problems += problems_of(error, OwnBackend, where=partial(_within, ("backends", place)))
+            wrong += [str(entry["name"])] if isinstance(entry, dict) and "name" in entry else []
+    unfit = problems_of_own(found)
+    problems += unfit
+    own = () if unfit else tuple(found.values())
+    presets = dict(with_own(own))
+    # Workloads that name a backend with a mistake in it are not wrong themselves.
+    for name in {*wrong, *(each.name for each in found.values())} - {each.name for each in own}:
+        presets.setdefault(name, next(iter(presets.values())))
+    return own, presets
+
+
+def _within(outer: Place, inner: Place) -> str:
+    return written((*outer, *inner))
+
+
 def _workloads(
-    entries: object, service: ServiceSettings, problems: list[Problem]
+    entries: object, service: ServiceSettings, presets: Presets, problems: list[Problem]
 ) -> tuple[NamedWorkload, ...]:
     if not isinstance(entries, list):
         problems.append(Problem("workloads", show(entries), "must be a list of workloads"))
         return ()
-    terms = service.terms(load_presets())
+    terms = service.terms(presets)
     found: dict[int, NamedWorkload] = {}
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict):

@@ -36,6 +36,7 @@ class Checked:
         subjects: What was checked in it: the service's settings, or each trigger.
         problems: What will be refused.
         warnings: What will be accepted and will surprise.
+        notes: What else its reader should know.
         is_service: Whether it was read as the service's own settings, and not as manifests.
     """
 
@@ -43,6 +44,7 @@ class Checked:
     subjects: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     is_service: bool = False
 
     @property
@@ -60,12 +62,13 @@ def check_file(
         path: YAML, of one or more documents.
         service: The service that will read the triggers. Without it, its limits and named
             workloads are not known, and what depends on them is a warning.
-        presets: The backends there are; by default those that come with predictscale.
+        presets: The backends there are; by default the service's, else those that come with predictscale.
 
     Raises:
         FileUnusable: The file cannot be read.
     """
     checked = Checked(path)
+    known = presets or (load_presets() if service is None else service.presets())
     try:
         documents = list(_flattened(read_yaml(path)))
     except SettingsError as wrong:
@@ -74,12 +77,12 @@ def check_file(
     if any(isinstance(document, dict) and "kind" in document for document in documents):
         for document in documents:
             if isinstance(document, dict) and document.get("kind") in _KINDS:
-                _Manifest(document, checked, service, presets or load_presets()).check()
+                _Manifest(document, checked, service, known).check()
         return checked
     checked.is_service = True
     checked.subjects.append("the service's settings")
     try:
-        load_service(path)
+        checked.notes += [own.said() for own in load_service(path).backends]
     except SettingsError as wrong:
         checked.problems += wrong.problems
     return checked

@@ -6,8 +6,9 @@ selector in it must be bound to one namespace. It refuses a placeholder or a
 signal that nothing here fills, and a further signal in a unit of its own.
 """
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -18,15 +19,21 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from predictscale.config import promql
+from predictscale.config.cluster import starting_query
 from predictscale.config.durations import duration_text
 from predictscale.config.fields import Frozen, Span
 from predictscale.config.packaged import home, load_file, load_folder
+from predictscale.config.windows import PodWindows, problems_of_windows
 from predictscale.core.demand import Signal, SignalName
 from predictscale.errors import Problem, SettingsError
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
 LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+
+
+AUTO = "auto"
+"""What a workload says instead of a backend's name to have it looked for; no preset is called so."""
 
 
 class Meaning(StrEnum):
@@ -52,6 +59,17 @@ class Extra(StrEnum):
     LATENCY_P95 = "latency_p95"  # of whole requests, 95th percentile
     LATENCY_MEAN = "latency_mean"  # of whole requests, mean
     KV_USAGE = "kv_usage"  # of the cache of keys and values, mean of the replicas
+    KV_USAGE_MAX = "kv_usage_max"  # the same, of the one that has least left
+    KV_TOKENS = "kv_tokens"  # that the cache of one engine holds
+    COMPLETED = "completed"  # requests that ended
+    REJECTED = "rejected"  # requests that were turned away: offered load that nothing else counts
+    PREEMPTED = "preempted"  # times that a running request lost its memory to others
+    INPUT_LENGTH = "input_length"  # of a request's prompt, mean
+    OUTPUT_LENGTH = "output_length"  # of its answer, mean
+    QUEUE_TIME_P95 = "queue_time_p95"  # that requests waited, 95th percentile
+    QUEUE_TIME_MEAN = "queue_time_mean"  # that requests waited, mean
+    ASLEEP = "asleep"  # engines that were put to sleep
+    LOAD_TIME = "load_time"  # of a start, as the server itself tells it
 
 
 EXTRA_UNITS: Mapping[Extra, str] = MappingProxyType(
@@ -68,6 +86,17 @@ EXTRA_UNITS: Mapping[Extra, str] = MappingProxyType(
         Extra.LATENCY_P95: "s",
         Extra.LATENCY_MEAN: "s",
         Extra.KV_USAGE: "share",
+        Extra.KV_USAGE_MAX: "share",
+        Extra.KV_TOKENS: "tokens",
+        Extra.COMPLETED: "requests/s",
+        Extra.REJECTED: "requests/s",
+        Extra.PREEMPTED: "requests/s",
+        Extra.INPUT_LENGTH: "tokens/request",
+        Extra.OUTPUT_LENGTH: "tokens/request",
+        Extra.QUEUE_TIME_P95: "s",
+        Extra.QUEUE_TIME_MEAN: "s",
+        Extra.ASLEEP: "engines",
+        Extra.LOAD_TIME: "s",
     }
 )
 """The one unit of each further signal, so that backends can be compared; a share is 0 to 1."""
@@ -126,11 +155,19 @@ class Preset(Frozen):
     signals: Mapping[Literal[SignalName.DEMAND, SignalName.QUEUE] | Extra, SignalTemplate] = Field(
         description="demand, queue if the backend has one, and what else it tells"
     )
+    windows: PodWindows | None = Field(
+        default=None, description="what each pod tells, from which a capacity is learned"
+    )
 
     @property
     def extras(self) -> tuple[Extra, ...]:
         """The further signals that it has."""
         return tuple(name for name in self.signals if isinstance(name, Extra))
+
+    def digest(self) -> str:
+        """A hash of what its demand and queue ask, so that another preset of the same name is another one."""
+        asked = [self.query(name, selector="") or "" for name in (SignalName.DEMAND, SignalName.QUEUE)]
+        return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:16]
 
     def query(self, name: SignalName | Extra, *, selector: str) -> str | None:
         """PromQL of one signal on one line, or None if the backend has none such.
@@ -168,7 +205,6 @@ Presets = Mapping[str, Preset]
 """Presets by name."""
 
 
-@cache
 def load_presets(folder: Path | None = None) -> Presets:
     """Every preset of a folder, by name; by default those that come with predictscale.
 
@@ -176,12 +212,26 @@ def load_presets(folder: Path | None = None) -> Presets:
         SettingsError: A file is no good preset; all problems of all files at once.
         FileUnusable: There is no folder, or no preset in it.
     """
-    presets = load_folder(folder or home("backends"), _load, plural="presets", between=_problems_between)
+    return _loaded(folder)[1]
+
+
+def written_presets(folder: Path | None = None) -> Presets:
+    """As `load_presets`, each as its file says it: without the signals of the one that it leans on.
+
+    Raises:
+        SettingsError: As `load_presets`.
+        FileUnusable: As `load_presets`.
+    """
+    return _loaded(folder)[0]
+
+
+def joined(presets: Presets) -> Presets:
+    """Presets as they were written, each with the further signals of the one that it leans on."""
     return MappingProxyType({name: _whole(preset, presets) for name, preset in presets.items()})
 
 
-def fleet_signals(namespace: str, deployment: str) -> tuple[Signal, Signal]:
-    """Replicas and ready replicas of a Deployment, from kube-state-metrics.
+def fleet_signals(namespace: str, deployment: str) -> tuple[Signal, Signal, Signal]:
+    """Replicas, ready replicas and starting pods of a Deployment, from kube-state-metrics.
 
     The maximum, not the sum: two kube-state-metrics tell the same replicas twice.
     """
@@ -189,7 +239,15 @@ def fleet_signals(namespace: str, deployment: str) -> tuple[Signal, Signal]:
     return (
         Signal(SignalName.REPLICAS, f"max(kube_deployment_status_replicas{{{matchers}}})", "replicas"),
         Signal(SignalName.READY, f"max(kube_deployment_status_replicas_ready{{{matchers}}})", "replicas"),
+        Signal(SignalName.STARTING, starting_query(namespace, deployment), "replicas"),
     )
+
+
+@cache
+def _loaded(folder: Path | None) -> tuple[Presets, Presets]:
+    """The presets of a folder as they were written, and joined."""
+    written = load_folder(folder or home("backends"), _load, plural="presets", between=_problems_between)
+    return MappingProxyType(written), joined(written)
 
 
 def _load(path: Path) -> Preset:
@@ -197,13 +255,22 @@ def _load(path: Path) -> Preset:
 
 
 def _problems_between(presets: Presets) -> list[Problem]:
-    """Presets that lean on one that is not there, or that itself leans on another."""
+    return problems_between(presets, under=lambda name: f"{name}.yaml: ")
+
+
+def problems_between(presets: Presets, *, under: Callable[[str], str]) -> list[Problem]:
+    """Presets that lean on one that is not there, or that itself leans on another.
+
+    Args:
+        presets: As they were written.
+        under: What stands before a setting of the preset of a name.
+    """
     problems = []
     for preset in presets.values():
         other = None if preset.further_of is None else presets.get(preset.further_of)
         if preset.further_of is not None and (other is None or other.further_of is not None):
             wants = "must be a preset of its own"
-            problems.append(Problem(f"{preset.name}.yaml: further_of", repr(preset.further_of), wants))
+            problems.append(Problem(f"{under(preset.name)}further_of", repr(preset.further_of), wants))
     return problems
 
 
@@ -213,7 +280,8 @@ def _whole(preset: Preset, presets: Presets) -> Preset:
         return preset
     other = presets[preset.further_of]
     theirs = {name: other.signals[name] for name in other.extras}
-    return preset.model_copy(update={"signals": {**theirs, **preset.signals}})
+    windows = preset.windows if preset.windows is not None else other.windows
+    return preset.model_copy(update={"signals": {**theirs, **preset.signals}, "windows": windows})
 
 
 def _problems(preset: Preset, path: Path) -> list[Problem]:
@@ -222,20 +290,47 @@ def _problems(preset: Preset, path: Path) -> list[Problem]:
         problems.append(
             Problem(f"{path.name}: name", repr(preset.name), f"must be the file's: {path.stem!r}")
         )
+    return problems + problems_within(preset, under=f"{path.name}: ")
+
+
+def problems_within(preset: Preset, *, under: str) -> list[Problem]:
+    """What would fail later of a preset whose shape is right.
+
+    Args:
+        preset: As it was written.
+        under: What stands before its settings' names, such as `vllm.yaml: ` or `backends[0].`.
+    """
+    problems = []
     if SignalName.DEMAND not in preset.signals:
-        problems.append(Problem(f"{path.name}: signals", "have no demand", "give signals.demand"))
+        problems.append(Problem(f"{under}signals", "have no demand", "give signals.demand"))
+    problems += _problems_of_units(preset, under=under)
     for name, template in preset.signals.items():
-        problems += _problems_of_signal(preset, name, where=f"{path.name}: signals.{name}.query")
+        problems += _problems_of_signal(preset, name, where=f"{under}signals.{name}.query")
         wants = EXTRA_UNITS[name] if isinstance(name, Extra) else template.unit
         if template.unit != wants:
-            problems.append(
-                Problem(f"{path.name}: signals.{name}.unit", repr(template.unit), f"must be {wants!r}")
-            )
+            problems.append(Problem(f"{under}signals.{name}.unit", repr(template.unit), f"must be {wants!r}"))
     for metric in preset.discovery.metrics if preset.discovery is not None else ():
         if not any(_holds(template.query, metric) for template in preset.signals.values()):
             wants = "must occur in one of its queries"
-            problems.append(Problem(f"{path.name}: discovery.metrics", repr(metric), wants))
+            problems.append(Problem(f"{under}discovery.metrics", repr(metric), wants))
+    if preset.windows is not None:
+        where = f"{under}windows."
+        problems += problems_of_windows(preset.windows, confined_by=preset.confined_by, under=where)
     return problems
+
+
+def _problems_of_units(preset: Preset, *, under: str) -> list[Problem]:
+    """A demand is a rate, and its queue counts the same."""
+    units = {name: template.unit for name, template in preset.signals.items()}
+    demand, queue = units.get(SignalName.DEMAND), units.get(SignalName.QUEUE)
+    if demand is None:
+        return []
+    if not demand.endswith("/s"):
+        return [Problem(f"{under}signals.demand.unit", repr(demand), "must end in /s: demand is a rate")]
+    if queue is not None and queue != demand.removesuffix("/s"):
+        wants = f"must be {demand.removesuffix('/s')!r}, as demand is in {demand}"
+        return [Problem(f"{under}signals.queue.unit", repr(queue), wants)]
+    return []
 
 
 def _holds(query: str, metric: str) -> bool:

@@ -174,10 +174,11 @@ def _nodes(tree: pp.Expr) -> Iterator[pp.Expr]:
     while waiting:
         node = waiting.pop()
         yield node
-        waiting.extend(_children(node))
+        waiting.extend(children(node))
 
 
-def _children(node: pp.Expr) -> list[pp.Expr]:
+def children(node: pp.Expr) -> list[pp.Expr]:
+    """The parts of an expression that are expressions themselves, in the order in which they stand."""
     match node:
         case pp.VectorSelector() | pp.NumberLiteral() | pp.StringLiteral():
             return []

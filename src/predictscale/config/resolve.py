@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from predictscale.config import promql
 from predictscale.config.calendars import holidays_of
+from predictscale.config.capacity import LearnedCapacity, telling_of
 from predictscale.config.durations import duration_text
 from predictscale.config.objective import HIGHEST_LEVEL, LOWEST_LEVEL, SloSettings
-from predictscale.config.presets import Presets
+from predictscale.config.presets import AUTO, Presets
 from predictscale.config.problems import HIDDEN, did_you_mean, show
 from predictscale.config.workload import DRAIN_S, NamedWorkload, WorkloadDefaults, WorkloadSettings
 from predictscale.core.calendar import Calendar
@@ -116,6 +117,7 @@ def resolve(written: NamedWorkload, *, terms: Terms, origin: Origin) -> Workload
     found = Findings()
     signals = _signals(written, terms, origin, found)
     level, slo = _aim(written, terms.defaults, knobs, origin, found)
+    learned = _learned(written, terms, origin, found)
     fresh_s = knobs.fresh_s if knobs.fresh_s is not None else 4 * terms.tick_s
     _check_replicas(written, knobs, origin, found)
     _check_times(knobs, fresh_s, terms, origin, found)
@@ -126,15 +128,19 @@ def resolve(written: NamedWorkload, *, terms: Terms, origin: Origin) -> Workload
     return WorkloadSettings(
         workload=WorkloadId(written.namespace, written.name),
         capacity_per_replica=written.capacity_per_replica,
+        learned=learned,
         max_replicas=written.max_replicas,
         backend=written.backend,
         selector=signals.selector,
         query=signals.query,
         queue_query=signals.queue_query,
         unit=signals.unit,
+        asks=signals.asks,
         target=written.target,
         prometheus=written.prometheus,
         lead_time_s=knobs.lead_time_s,
+        measure_lead_time=knobs.measure_lead_time,
+        delays=knobs.delays,
         level=level,
         slo=slo.objective if slo is not None else None,
         tuning=knobs.tuning,
@@ -164,6 +170,7 @@ class _Signals:
     query: str | None = None
     queue_query: str | None = None
     unit: str = "requests/s"
+    asks: str = ""
 
 
 def _merged(written: NamedWorkload, defaults: WorkloadDefaults) -> WorkloadDefaults:
@@ -189,15 +196,17 @@ def _signals(written: NamedWorkload, terms: Terms, origin: Origin, found: Findin
 def _from_preset(
     written: NamedWorkload, backend: str, terms: Terms, origin: Origin, found: Findings
 ) -> _Signals:
-    for name in ("queue_query", "unit"):
+    for name in ("queue_query",) if backend == AUTO else ("queue_query", "unit"):
         if getattr(written, name) is not None:
             found.add(
                 origin.where(name), "is given with a backend", "leave it out; the backend brings its own"
             )
+    if backend == AUTO:
+        return _looked_for(written, terms, origin, found)
     preset = terms.presets.get(backend)
     if preset is None:
         near = "" if "backend" in origin.hidden else did_you_mean(backend, terms.presets)
-        wants = near or "known are " + ", ".join(sorted(terms.presets))
+        wants = near or "known are " + ", ".join([AUTO, *sorted(terms.presets)])
         found.add(origin.where("backend"), f"{origin.show('backend', backend)} is not a known backend", wants)
         return _Signals()
     where, text = origin.where("selector"), written.selector or ""
@@ -206,7 +215,29 @@ def _from_preset(
         hidden="selector" in origin.hidden,
         found=found,
     )
-    return _Signals(selector=selector, unit=preset.signals[SignalName.DEMAND].unit)
+    unit = preset.signals[SignalName.DEMAND].unit
+    return _Signals(selector=selector, unit=unit, asks=preset.digest())
+
+
+def _looked_for(written: NamedWorkload, terms: Terms, origin: Origin, found: Findings) -> _Signals:
+    """Of a backend that is to be found by its series: only one that counts what the owner counts.
+
+    The unit must be said. Capacity in requests for a demand in tokens would be wrong a
+    hundredfold, and nobody would see it but in the number of replicas.
+    """
+    units = sorted({preset.signals[SignalName.DEMAND].unit for preset in terms.presets.values()})
+    if written.unit not in units:
+        got = "is missing" if written.unit is None else origin.show("unit", written.unit)
+        wants = f"must be {' or '.join(units)} with {origin.called('backend')} {AUTO}"
+        why = f"{origin.called('capacity_per_replica')} counts it; no backend that counts another is taken"
+        found.add(origin.where("unit"), got, wants, why)
+    where, text = origin.where("selector"), written.selector or ""
+    selector = _attempt(
+        lambda: promql.parse_selector(text, written.namespace, where=where),
+        hidden="selector" in origin.hidden,
+        found=found,
+    )
+    return _Signals(selector=selector, unit=written.unit or units[0])
 
 
 def _from_queries(written: NamedWorkload, terms: Terms, origin: Origin, found: Findings) -> _Signals:
@@ -245,6 +276,46 @@ def _attempt(call: Callable[[], str], *, hidden: bool, found: Findings) -> str:
             silent = [Problem(p.where, HIDDEN, p.wants) for p in wrong.problems]
             found.collect(type(wrong)(silent))
         return ""
+
+
+def _learned(written: NamedWorkload, terms: Terms, origin: Origin, found: Findings) -> LearnedCapacity | None:
+    """How capacity is learned, if its owner does not give it: one of both, never none."""
+    given = origin.called("capacity_per_replica")
+    if written.capacity is None:
+        if written.capacity_per_replica is None:
+            targets = origin.called("capacity.itl_s")
+            wants = f"give it, or latency targets ({targets}) to have it learned"
+            found.add(origin.where("capacity_per_replica"), "is missing", wants)
+        return None
+    where, promised = "capacity", "itl_s" if written.capacity.itl_s is not None else "latency_s"
+    if f"capacity.{promised}" in origin.names:
+        where = f"capacity.{promised}"
+    if written.capacity_per_replica is not None:
+        wants = "give one of them; a capacity that is given is never learned"
+        found.add(origin.where(where), f"is given with {given}", wants)
+        return None
+    preset = terms.presets.get(written.backend) if written.backend is not None else None
+    if preset is None:
+        # A backend that nobody knows is refused already.
+        if written.backend in (None, AUTO):
+            got = "is given without a backend that is named"
+            found.add(origin.where(where), got, f"give {given}, or {origin.called('backend')} by its name")
+        return None
+    told = telling_of(preset, terms.presets)
+    if isinstance(told, str):
+        got = f"is given with {origin.show('backend', preset.name)}, which {told}"
+        found.add(origin.where(where), got, f"give {given} instead")
+        return None
+    telling, primary = told
+    wanted = "itl_s" if telling.counts_tokens else "latency_s"
+    if promised != wanted:
+        name = f"capacity.{promised}"
+        counts = "tokens" if telling.counts_tokens else "requests, and no tokens"
+        got = f"is given with {origin.show('backend', preset.name)}, which counts {counts}"
+        found.add(origin.where(name), got, f"give {origin.called(f'capacity.{wanted}')} instead")
+        return None
+    engine_name = preset.further_of or preset.name
+    return LearnedCapacity.of(written.capacity, telling=telling, primary=primary, engine_name=engine_name)
 
 
 def _aim(

@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from predictscale.config import promql
+from predictscale.config.backends import OwnBackend, with_own
 from predictscale.config.fields import DAY_S, Duration, Frozen, Port, Span, Url
 from predictscale.config.presets import Presets
 from predictscale.config.problems import refuse, show
@@ -260,9 +261,16 @@ class ServiceSettings(Frozen):
     defaults: WorkloadDefaults = Field(
         default=WorkloadDefaults(), description="What a workload does where it says nothing itself."
     )
+    backends: tuple[OwnBackend, ...] = Field(
+        default=(), description="Backends beside those that come with predictscale, or in their place."
+    )
     workloads: tuple[NamedWorkload, ...] = Field(
         default=(), description="Workloads that triggers name, instead of describing them."
     )
+
+    def presets(self) -> Presets:
+        """The backends there are: those that come with predictscale, and the owner's."""
+        return with_own(self.backends)
 
     def terms(self, presets: Presets) -> Terms:
         """What the service contributes to every workload."""

@@ -2,8 +2,8 @@
 
 `WorkloadDefaults` and `NamedWorkload` are what people write; `WorkloadSettings`
 is what `config.resolve` makes of them, whatever their origin, and is all that
-the layers above ever see. Nothing here guesses a capacity or a ceiling: both
-must be given.
+the layers above ever see. Nothing here guesses a capacity or a ceiling: a ceiling
+must be given, and a capacity, or the latency targets that one is learned from.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from predictscale.config.calendars import holiday_code, zone_name
+from predictscale.config.capacity import CapacitySettings, LearnedCapacity
 from predictscale.config.fields import (
     DAY_S,
     Count,
@@ -26,6 +27,7 @@ from predictscale.config.fields import (
     Span,
     Url,
 )
+from predictscale.config.lead import DEFAULT_DELAYS, DelaySettings
 from predictscale.config.models import FourierSettings, ProphetSettings
 from predictscale.config.objective import (
     DEFAULT_TUNING,
@@ -37,7 +39,7 @@ from predictscale.config.objective import (
 from predictscale.config.planned import EventSettings
 from predictscale.config.presets import Presets, fleet_signals
 from predictscale.core.calendar import Calendar
-from predictscale.core.capacity import CapacityModel
+from predictscale.core.capacity import Capacity, CapacityModel
 from predictscale.core.demand import Signal, SignalName, WorkloadId
 from predictscale.core.events import PlannedEvent
 from predictscale.core.plan import Landing, Mode, OnStale, Policy
@@ -57,7 +59,16 @@ class WorkloadDefaults(Frozen):
     lead_time_s: Span = Field(
         default=300.0,
         le=DAY_S,
-        description="From a decision to replicas that serve: image, weights, warm-up.",
+        description="From a decision to replicas that serve: image, weights, warm-up. Where it is measured, "
+        "until it is.",
+    )
+    measure_lead_time: bool = Field(
+        default=True,
+        description="Whether the lead time is measured from the pods that started lately, where target is "
+        "given and kube-state-metrics tells of them.",
+    )
+    delays: DelaySettings = Field(
+        default=DEFAULT_DELAYS, description="What is added to the starts that are measured."
     )
     quantile: float | None = Field(
         default=None,
@@ -135,7 +146,10 @@ class NamedWorkload(WorkloadDefaults):
         description="The namespace it lives in; only triggers from there may name it."
     )
     name: DnsName = Field(description="Its name, as triggers say it with `workload`.")
-    backend: str | None = Field(default=None, description="A preset of signals, such as vllm; or give query.")
+    backend: str | None = Field(
+        default=None,
+        description="A preset of signals, such as vllm, or auto to have it found; or give query.",
+    )
     selector: str | None = Field(
         default=None,
         description="Label matchers that choose its series within the namespace, with backend; "
@@ -148,15 +162,22 @@ class NamedWorkload(WorkloadDefaults):
         default=None, min_length=1, description="PromQL of the work that waits, in demand's unit; with query."
     )
     unit: str | None = Field(
-        default=None, min_length=1, max_length=40, description="What query counts; requests/s if not given."
+        default=None,
+        min_length=1,
+        max_length=40,
+        description="What query counts; requests/s if not given. With backend auto it must be given.",
     )
     target: DnsName | None = Field(
         default=None,
         description="The Deployment that is scaled; tells its replicas, which some landings need.",
     )
     prometheus: Url | None = Field(default=None, description="Another Prometheus than the service's own.")
-    capacity_per_replica: Positive = Field(
-        description="Demand per second that one replica serves within its SLO."
+    capacity_per_replica: Positive | None = Field(
+        default=None,
+        description="Demand per second that one replica serves within its SLO; or give capacity.",
+    )
+    capacity: CapacitySettings | None = Field(
+        default=None, description="Latency targets, to have what a replica serves learned."
     )
     max_replicas: Count = Field(ge=1, description="Never more.")
 
@@ -167,9 +188,11 @@ class WorkloadSettings:
 
     Args:
         workload: Whose.
-        capacity_per_replica: Demand that a replica serves, per second.
+        capacity_per_replica: Demand that a replica serves, per second; None if that is learned.
+        learned: How it is learned; None if it is given.
         max_replicas: The ceiling.
         backend: The preset of its signals, or None if it has a query.
+        asks: What the preset asks, as a hash: the owner may have changed it under the same name.
         selector: Matchers for the preset, bound to the namespace and ready to be put inside braces.
         query: PromQL of demand, or None if it has a backend; bound to the namespace unless the
             service's owner wrote it.
@@ -177,7 +200,9 @@ class WorkloadSettings:
         unit: What demand counts.
         target: The Deployment that is scaled.
         prometheus: Where to ask, if not the service's own Prometheus.
-        lead_time_s: From a decision to serving replicas [s].
+        lead_time_s: From a decision to serving replicas [s], until it is measured.
+        measure_lead_time: Whether it is, where there is a target.
+        delays: What is added to measured starts.
         level: The quantile of demand that is covered; with `slo`, until tuning has chosen.
         slo: The owner's objective; None if the owner set the quantile.
         tuning: How settings are chosen from it.
@@ -200,9 +225,11 @@ class WorkloadSettings:
     """
 
     workload: WorkloadId
-    capacity_per_replica: float
     max_replicas: int
+    capacity_per_replica: float | None = None
+    learned: LearnedCapacity | None = None
     backend: str | None = None
+    asks: str = ""
     selector: str = ""
     query: str | None = None
     queue_query: str | None = None
@@ -210,6 +237,8 @@ class WorkloadSettings:
     target: str | None = None
     prometheus: str | None = None
     lead_time_s: float = 300.0
+    measure_lead_time: bool = True
+    delays: DelaySettings = DEFAULT_DELAYS
     level: float = 0.95
     slo: Slo | None = None
     tuning: TuningSettings = DEFAULT_TUNING
@@ -233,6 +262,8 @@ class WorkloadSettings:
     def __post_init__(self) -> None:
         if (self.backend is None) == (self.query is None):
             raise ValueError(f"{self.workload}: has either a backend or a query")
+        if (self.capacity_per_replica is None) == (self.learned is None):
+            raise ValueError(f"{self.workload}: its capacity is either given or learned")
 
     @property
     def tunes_itself(self) -> bool:
@@ -240,9 +271,9 @@ class WorkloadSettings:
         return self.slo is not None and self.tuning.enabled
 
     def policy(self) -> Policy:
-        """What a decision obeys."""
+        """What a decision obeys; of a capacity that is learned, as long as nothing was."""
         return Policy(
-            capacity=CapacityModel(self.capacity_per_replica),
+            capacity=self._capacity(),
             lead_time_s=self.lead_time_s,
             level=self.level,
             min_replicas=self.min_replicas,
@@ -261,6 +292,8 @@ class WorkloadSettings:
     def signals(self, presets: Presets) -> dict[SignalName, Signal]:
         """What is asked of the source: demand always, a queue and the fleet where they are known.
 
+        Where capacity is learned, also what tells the load in requests and tokens.
+
         Raises:
             KeyError: The presets do not hold its backend; `config.resolve` refuses that.
         """
@@ -278,6 +311,7 @@ class WorkloadSettings:
         parts: Mapping[str, object] = {
             "workload": list(self.workload),
             "backend": self.backend,
+            "asks": self.asks,
             "selector": self.selector,
             "query": self.query,
             "queue_query": self.queue_query,
@@ -293,6 +327,12 @@ class WorkloadSettings:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
+    def _capacity(self) -> Capacity:
+        if self.learned is not None:
+            return self.learned.law()
+        assert self.capacity_per_replica is not None  # noqa: S101 - __post_init__ made sure
+        return CapacityModel(self.capacity_per_replica)
+
     def _load(self, presets: Presets) -> tuple[Signal, ...]:
         if self.backend is not None:
             preset = presets[self.backend]
@@ -300,7 +340,13 @@ class WorkloadSettings:
             maybe = (
                 preset.signal(n, selector=self.selector, empty_is_zero=self.empty_is_zero) for n in asked
             )
-            return tuple(signal for signal in maybe if signal is not None)
+            found = tuple(signal for signal in maybe if signal is not None)
+            if self.learned is None:
+                return found
+            further = self.learned.signals(
+                preset, presets, selector=self.selector, empty_is_zero=self.empty_is_zero
+            )
+            return (*found, *further)
         assert self.query is not None  # noqa: S101 - __post_init__ made sure
         demand = Signal(SignalName.DEMAND, self.query, self.unit, empty_is_zero=self.empty_is_zero)
         if self.queue_query is None:

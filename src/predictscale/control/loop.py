@@ -7,19 +7,41 @@ history holds up nobody else. An error in a tick is logged and ends only that ti
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import structlog
 
 from predictscale.clock import Clock
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control.store import DecisionStore
-from predictscale.control.tracker import Tracker
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Decision
 from predictscale.core.series import floor_to_grid
 from predictscale.meters import Meters
 
 _log = structlog.get_logger(__name__)
+
+
+class Followed(Protocol):
+    """One workload's path to its decisions: a `Tracker`, or one that looks for its backend first."""
+
+    @property
+    def settings(self) -> WorkloadSettings:
+        """What its owner wants."""
+        ...
+
+    @property
+    def workload(self) -> WorkloadId:
+        """Whose path this is."""
+        ...
+
+    async def tick(self, at: datetime) -> Decision:
+        """Decide for the grid instant `at`, with what can be known by then."""
+        ...
+
+    async def stop(self) -> None:
+        """End what may be under way in the background."""
+        ...
 
 
 class Loop:
@@ -37,7 +59,7 @@ class Loop:
     def __init__(
         self,
         *,
-        follow: Callable[[WorkloadSettings], Tracker],
+        follow: Callable[[WorkloadSettings], Followed],
         store: DecisionStore,
         clock: Clock,
         tick_s: float,
@@ -50,7 +72,7 @@ class Loop:
         self._tick_s = tick_s
         self._meters = meters
         self._on_tick = on_tick
-        self._trackers: dict[WorkloadId, Tracker] = {}
+        self._trackers: dict[WorkloadId, Followed] = {}
         self._running: dict[WorkloadId, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -76,7 +98,7 @@ class Loop:
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
 
-    def tracker(self, workload: WorkloadId) -> Tracker | None:
+    def tracker(self, workload: WorkloadId) -> Followed | None:
         """The tracker of a workload, or None if it is not followed."""
         return self._trackers.get(workload)
 
@@ -112,7 +134,7 @@ class Loop:
             return
         self._running[workload] = asyncio.create_task(self._tick(self._trackers[workload], at))
 
-    async def _tick(self, tracker: Tracker, at: datetime) -> None:
+    async def _tick(self, tracker: Followed, at: datetime) -> None:
         began_s = self._clock.monotonic_s()
         try:
             self._publish(tracker, await tracker.tick(at))
@@ -121,7 +143,7 @@ class Loop:
             return
         self._meters.tick_seconds.observe(self._clock.monotonic_s() - began_s)
 
-    def _publish(self, tracker: Tracker, decision: Decision) -> None:
+    def _publish(self, tracker: Followed, decision: Decision) -> None:
         """Put the decision where readers see it, unless its tracker was replaced meanwhile."""
         if self._trackers.get(tracker.workload) is tracker:
             before = self._store.latest(decision.workload)
@@ -153,7 +175,7 @@ class Loop:
         await asyncio.gather(*ends, *self._ending, return_exceptions=True)
 
 
-async def _end(tracker: Tracker, running: asyncio.Task[None] | None) -> None:
+async def _end(tracker: Followed, running: asyncio.Task[None] | None) -> None:
     """Let a cancelled tick end first: until then it may still start a fit."""
     if running is not None:
         await asyncio.wait({running})

@@ -6,10 +6,14 @@ that cannot be read keeps what it had and grows old, which the decision sees.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from predictscale.core.demand import Observation, Signal, SignalName
 from predictscale.core.fleet import FleetState
+from predictscale.core.law import Mix
+from predictscale.core.needed import Demands
+from predictscale.core.offered import GROWTH_S, Telling, arrived_now, offered_now
 from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.errors import HoldTarget
 from predictscale.sources.base import Source
@@ -17,27 +21,72 @@ from predictscale.sources.base import Source
 Live = Mapping[SignalName, MetricWindow]
 
 
-def observation(live: Live, *, at: datetime, fresh_s: float, partial: bool = False) -> Observation:
+def observation(
+    live: Live,
+    *,
+    at: datetime,
+    fresh_s: float,
+    partial: bool = False,
+    telling: Telling | None = None,
+    mix: Mix | None = None,
+) -> Observation:
     """What was known at `at`: of each signal the newest bin that had ended by then.
 
-    Demand is given whatever its age, which the observation states. Queue and fleet
-    are unknown once they are older than `fresh_s`.
+    Demand is given whatever its age, which the observation states. All else is unknown once it
+    is older than `fresh_s`.
+
+    Args:
+        live: The newest bins of each signal.
+        at: The instant.
+        fresh_s: Data no older than this is the present [s].
+        partial: Whether the source warned that its answers lack data.
+        telling: Which signals tell the load as rates; None where capacity is one number.
+        mix: The mean request of the hours before, if it is known.
     """
     since = at - timedelta(seconds=fresh_s)
+
+    def fresh(name: SignalName | None) -> float | None:
+        newest = None if name is None else _newest(live, name, at, since)
+        return None if newest is None else newest[1]
+
     demand = _newest(live, SignalName.DEMAND, at)
-    queue = _newest(live, SignalName.QUEUE, at, since)
-    replicas = _newest(live, SignalName.REPLICAS, at, since)
-    ready = _newest(live, SignalName.READY, at, since)
-    return Observation(
+    fleet = (fresh(name) for name in (SignalName.REPLICAS, SignalName.READY, SignalName.STARTING))
+    seen = Observation(
         now=at,
         demand=demand[1] if demand else None,
         demand_at=demand[0] if demand else None,
-        queue=queue[1] if queue else None,
-        fleet=FleetState(
-            replicas=round(replicas[1]) if replicas else None, ready=round(ready[1]) if ready else None
-        ),
+        queue=fresh(SignalName.QUEUE),
+        fleet=FleetState(*(None if count is None else round(count) for count in fleet)),
         partial=partial,
     )
+    if telling is None:
+        return seen
+    requests = fresh(telling.requests)
+    if requests is not None:
+        growth = None if telling.arrivals else _growth(live, telling.waiting, at, since)
+        requests = arrived_now(requests, arrivals=telling.arrivals, growth=growth)
+    counted = Demands(
+        requests_rps=requests,
+        input_tokens_per_s=fresh(telling.input_tokens),
+        output_tokens_per_s=fresh(telling.output_tokens),
+    )
+    return replace(
+        seen,
+        rates=offered_now(counted, mix),
+        waiting=fresh(telling.waiting),
+        mix=mix,
+        kv_usage=fresh(SignalName.KV_USAGE),
+    )
+
+
+def _growth(live: Live, waiting: SignalName | None, at: datetime, since: datetime) -> float | None:
+    """Of the queue until its newest bin, per second; None if that is not known."""
+    newest = None if waiting is None else _newest(live, waiting, at, since)
+    if newest is None or waiting is None:
+        return None
+    window, before = live[waiting], newest[0] - timedelta(seconds=GROWTH_S)
+    then = window.between(before - timedelta(seconds=window.step_s), before).newest
+    return None if then is None else (newest[1] - then[1]) / GROWTH_S
 
 
 def _newest(

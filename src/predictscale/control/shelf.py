@@ -44,9 +44,14 @@ class ModelShelf:
         self._history = history
         self._step_s = step_s
 
-    async def get(self, settings: WorkloadSettings) -> ShelvedModel | None:
-        """The model last put for exactly these settings, or None."""
-        blob = await self._history.blob_get(self._key(settings))
+    async def get(self, settings: WorkloadSettings, *, series: str = "") -> ShelvedModel | None:
+        """The model last put for exactly these settings, or None.
+
+        Args:
+            settings: Of its workload.
+            series: Which of the workload's series, if not the demand itself.
+        """
+        blob = await self._history.blob_get(self._key(settings, series))
         if blob is None:
             return None
         try:
@@ -66,10 +71,13 @@ class ModelShelf:
             notes=tuple(kept["notes"]),
         )
 
-    async def put(self, settings: WorkloadSettings, model: ShelvedModel) -> None:
-        """Keep a model; it replaces the one before."""
+    async def put(self, settings: WorkloadSettings, model: ShelvedModel, *, series: str = "") -> None:
+        """Keep a model; it replaces the one before of the same series."""
         head = json.dumps({"boundary": model.boundary.isoformat(), "notes": list(model.notes)})
-        await self._history.blob_put(self._key(settings), head.encode() + b"\n" + encode(model.fitted))
+        await self._history.blob_put(
+            self._key(settings, series), head.encode() + b"\n" + encode(model.fitted)
+        )
 
-    def _key(self, settings: WorkloadSettings) -> str:
-        return f"{settings.workload}#{settings.fingerprint()}#{self._step_s:g}"
+    def _key(self, settings: WorkloadSettings, series: str) -> str:
+        key = f"{settings.workload}#{settings.fingerprint()}#{self._step_s:g}"
+        return f"{key}#{series}" if series else key

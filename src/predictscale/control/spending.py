@@ -12,6 +12,7 @@ from math import ceil
 
 import numpy as np
 
+from predictscale.core.capacity import linear
 from predictscale.core.plan import Policy
 from predictscale.core.series import Floats, MetricWindow, floor_to_grid
 from predictscale.core.slo import HOUR_S, Budget, Slo, lateness
@@ -27,13 +28,14 @@ class Spending:
 
     Args:
         slo: The objective.
-        policy: The owner's settings; capacity and lead time are read.
+        policy: The owner's settings; capacity, until another is told, and lead time are read.
         step_s: Width of a bin [s].
     """
 
     def __init__(self, slo: Slo, policy: Policy, *, step_s: float) -> None:
         self._slo, self._step_s = slo, step_s
-        self._per_replica = policy.capacity.per_replica
+        self.capacity = linear(policy.capacity)
+        """What a replica serves, by which bins are accounted from now on; None if that is not known."""
         self._lead_bins = ceil(policy.lead_time_s / step_s - 1e-9)
         # By the number of the bin: sums and counts of ready replicas, then of targets.
         self._open: dict[int, Floats] = {}
@@ -108,16 +110,18 @@ class Spending:
         self._targets.pop(bin_ - self._lead_bins, None)
         start = _EPOCH + timedelta(seconds=bin_ * self._step_s)
         part = demand.between(start, start + timedelta(seconds=self._step_s)).values
-        came = float(part[0]) / self._per_replica if part.size else np.nan
-        if serving is None or np.isnan(came):
+        came = float(part[0]) if part.size else np.nan
+        if serving is None or self.capacity is None or np.isnan(came):
             self._queue = 0.0
             return
-        share, self._queue = lateness(self._queue, came, serving, wait_steps=self._slo.wait_s / self._step_s)
+        steps = self._slo.wait_s / self._step_s
+        each = self.capacity.per_replica
+        share, self._queue = lateness(self._queue, came / each, serving, wait_steps=steps)
         number = int(bin_ * self._step_s // HOUR_S)
         if number not in self._hours:
             self._hours.pop(number - round(self._slo.window_s / HOUR_S), None)
         hour = self._hours.setdefault(number, np.zeros(3))
-        work = came * self._per_replica * self._step_s
+        work = came * self._step_s
         hour += work, share * work, 1.0
 
     def _serving(self, bin_: int, counts: Floats | None) -> float | None:

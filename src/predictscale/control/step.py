@@ -4,14 +4,19 @@ Pure: no clock, no I/O. Whoever calls it decides where the observation and the
 forecast come from.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 
 from predictscale.core.decide import decide
 from predictscale.core.demand import Observation, WorkloadId
 from predictscale.core.forecast import Forecast
+from predictscale.core.offered import Rate
 from predictscale.core.plan import Decision, Memory, Policy
 from predictscale.errors import TryNextForecaster
+
+_NO_FURTHER: Mapping[Rate, Forecast] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ def step(
     *,
     unit: str,
     notes: tuple[str, ...] = (),
+    further: Mapping[Rate, Forecast] = _NO_FURTHER,
 ) -> tuple[Decision, StepMemory]:
     """Decide for one workload at one instant.
 
@@ -42,10 +48,10 @@ def step(
     """
     reactive, reactive_memory = decide(seen, None, policy, memory.reactive, unit=unit)
     try:
-        plan, live_memory = decide(seen, forecast, policy, memory.live, unit=unit)
+        plan, live_memory = decide(seen, forecast, policy, memory.live, unit=unit, further=further)
     except TryNextForecaster as unusable:
         notes = (*notes, f"forecast not used: {unusable}")
-        forecast = None
+        forecast, further = None, _NO_FURTHER
         plan, live_memory = decide(seen, None, policy, memory.live, unit=unit)
     decision = Decision(
         workload=workload,
@@ -57,5 +63,6 @@ def step(
         forecast=forecast,
         valid_until=seen.now + timedelta(seconds=policy.stale_after_s),
         notes=notes,
+        further=further,
     )
     return decision, StepMemory(live=live_memory, reactive=reactive_memory)

@@ -9,6 +9,7 @@ choose in this process: replays are slow, and the simulator is not control's to 
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -18,6 +19,7 @@ from predictscale.control.asks import HIGHEST_S, Ask, Goal, Retelling, Subject, 
 from predictscale.control.said import Said
 from predictscale.control.spending import SETTLING_BINS, Spending
 from predictscale.control.tuningshelf import Chosen, Kept, TuningShelf
+from predictscale.core.capacity import linear
 from predictscale.core.forecast import Forecast
 from predictscale.core.knobs import Knobs
 from predictscale.core.plan import Decision, Mode, Policy
@@ -33,6 +35,7 @@ _PACING = Pacing()
 _ANSWERED_S = 300.0
 """A choice is in force this long after it was asked for [s]: by then every replica has it."""
 _KEPT_CHOICES = 3
+_UNSIZED = "what a replica serves is not learned yet"
 
 
 class SelfTuning:
@@ -48,7 +51,8 @@ class SelfTuning:
     def __init__(self, subject: Subject, goal: Goal, *, tuner: Tuner, shelf: TuningShelf) -> None:
         self._subject, self._goal = subject, goal
         self._tuner, self._shelf = tuner, shelf
-        self._key = f"{subject.key}#{goal.slo}#{subject.policy.lead_time_s:g}#{subject.policy.capacity}"
+        capacity = linear(subject.policy.capacity)
+        self._key = f"{subject.key}#{goal.slo}#{subject.policy.lead_time_s:g}#{capacity}"
         # The past that a question is about may lie so far back.
         self._reach_s = goal.record_s + goal.every_s + self._asked_after_s
         self._said = Said(step_s=subject.step_s, keep_s=self._reach_s + HOUR_S)
@@ -94,6 +98,8 @@ class SelfTuning:
             The state of tuning, for readers.
         """
         at = decision.seen.now
+        # One that is learned moves; a replay knows one number, that of the newest decision.
+        self._spending.capacity = linear(decision.policy.capacity)
         if decision.forecast is not None:
             self._hear(decision.forecast, floor_to_grid(at, self._subject.step_s))
         # In shadow mode the fleet is another's: what ours would have had ready counts.
@@ -184,7 +190,10 @@ class SelfTuning:
             await self._fill_gaps(bins)
             if self._chosen and self._chosen[-1].choice.at >= boundary:
                 return
-            choice = await self._tuner.tune(self._ask(boundary, bins))
+            if (ask := self._ask(boundary, bins)) is None:
+                _log.info("no settings could be chosen", workload=self._name, because=_UNSIZED)
+                return
+            choice = await self._tuner.tune(ask)
         except TryNextForecaster as failed:
             _log.info("no settings could be chosen", workload=self._name, because=str(failed))
             return
@@ -226,7 +235,10 @@ class SelfTuning:
             )
         self._retold = True
 
-    def _ask(self, boundary: datetime, bins: MetricWindow) -> Ask:
+    def _ask(self, boundary: datetime, bins: MetricWindow) -> Ask | None:
+        """The question; None while nobody knows what a replica serves."""
+        if (capacity := self._spending.capacity) is None:
+            return None
         demand = bins.between(boundary - timedelta(seconds=self._goal.record_s + HIGHEST_S), boundary)
         count = min(len(demand), round(self._goal.record_s / self._subject.step_s))
         # Whole hours before the boundary: whoever asks, whenever, has them settled.
@@ -234,7 +246,7 @@ class SelfTuning:
         return Ask(
             demand=demand,
             peaks=self._said.before(demand.end, count),
-            policy=self._subject.policy,
+            policy=replace(self._subject.policy, capacity=capacity),
             slo=self._goal.slo,
             asked=self._spending.budget(whole).asked(_PACING),
             tick_s=self._subject.tick_s,

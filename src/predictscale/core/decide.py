@@ -6,44 +6,40 @@ Refuses to read missing data as zero: without fresh demand nothing is lowered
 until the time that the owner stated has passed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import MappingProxyType
 
+from predictscale.core.asked import Further, Question
+from predictscale.core.capacity import Load, spoken
 from predictscale.core.demand import Observation
 from predictscale.core.forecast import Forecast
 from predictscale.core.landing import land
+from predictscale.core.needed import Demands, Needed
+from predictscale.core.offered import Rate, part_of, together
 from predictscale.core.plan import Health, Memory, OnStale, Policy, ReplicaPlan, Stage, Step
+from predictscale.core.pressure import pressed
 from predictscale.core.stabilize import highest, remember
-from predictscale.errors import ForecastTooShort
+from predictscale.errors import ForecastTooShort, HoldTarget
 
 LEAST_EXPECTED = 0.5
 """Less than this much demand (requests, tokens) within the look-ahead counts as nothing expected."""
 
+_NO_FURTHER: Further = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case(Question):
     """One decision's inputs, as every stage sees them."""
 
-    seen: Observation
-    forecast: Forecast | None
-    policy: Policy
     health: Health
-    unit: str
+    doubt: str = field(default="")
+    """Why the load cannot be turned into replicas, though it is known; else empty."""
 
     @property
     def sizable(self) -> bool:
         """Whether demand is known well enough to size by it."""
         return self.health not in (Health.STALE, Health.UNKNOWN)
-
-    def expected(self, within_s: float) -> float:
-        """The forecast's peak from now on.
-
-        Raises:
-            ForecastTooShort: It does not reach that far.
-        """
-        assert self.forecast is not None  # noqa: S101 - callers ask only where there is one
-        until = self.seen.now + timedelta(seconds=within_s)
-        return self.forecast.peak(level=self.policy.level, since=self.seen.now, until=until)
 
 
 def health_of(seen: Observation, forecast: Forecast | None, policy: Policy, memory: Memory) -> Health:
@@ -57,7 +53,13 @@ def health_of(seen: Observation, forecast: Forecast | None, policy: Policy, memo
 
 
 def decide(
-    seen: Observation, forecast: Forecast | None, policy: Policy, memory: Memory, *, unit: str
+    seen: Observation,
+    forecast: Forecast | None,
+    policy: Policy,
+    memory: Memory,
+    *,
+    unit: str,
+    further: Further = _NO_FURTHER,
 ) -> tuple[ReplicaPlan, Memory]:
     """Choose a replica target.
 
@@ -67,6 +69,7 @@ def decide(
         policy: What the owner wants.
         memory: What earlier decisions left.
         unit: The demand's unit, for the reasons.
+        further: Forecasts of the load's rates, where capacity is learned; without `forecast`, unused.
 
     Returns:
         The plan with one step for each stage, and the memory for the next decision.
@@ -74,15 +77,17 @@ def decide(
     Raises:
         ForecastTooShort: The forecast does not reach the lead time.
     """
-    case = _Case(seen, forecast, policy, health_of(seen, forecast, policy, memory), unit)
-    demand, because = _demand(case)
-    steps = [Step(Stage.DEMAND, demand, unit, because)]
+    health = health_of(seen, forecast, policy, memory)
+    case = _Case(seen=seen, forecast=forecast, further=further, policy=policy, health=health, unit=unit)
+    load, because = _demand(case)
+    steps = [Step(Stage.DEMAND, load.primary, unit, because)]
+    case, needed = _needed(case, load, memory)
 
     def leave(stage: Stage, outcome: tuple[int, str]) -> int:
         steps.append(Step(stage, outcome[0], "replicas", outcome[1]))
         return outcome[0]
 
-    target = leave(Stage.CAPACITY, _capacity(case, demand))
+    target = leave(Stage.CAPACITY, _capacity(case, needed))
     target = leave(Stage.BACKLOG, _backlog(case, target))
     target = leave(Stage.WARM, _warm(case, target, memory))
     memory = remember(memory, now=seen.now, replicas=target, hold_s=policy.hold_s)
@@ -98,7 +103,7 @@ def decide(
     )
     leave(Stage.LANDING, (landed.published, landed.because))
     if case.health in (Health.OK, Health.REACTIVE):
-        memory = replace(memory, last_good=target)
+        memory = replace(memory, last_good=target, good_at=seen.now)
     gone = case.health is Health.STALE and policy.on_stale is OnStale.UNAVAILABLE
     plan = ReplicaPlan(
         steps=tuple(steps),
@@ -107,64 +112,90 @@ def decide(
         active=landed.published > 0,
         health=case.health,
         available=not (gone or case.health is Health.UNKNOWN),
+        needed=needed,
     )
     return plan, memory
 
 
-def _demand(case: _Case) -> tuple[float, str]:
-    """The load to size for, per second."""
-    seen, policy = case.seen, case.policy
+def _demand(case: _Case) -> tuple[Load, str]:
+    """The load to size for."""
+    seen = case.seen
     if seen.demand is None:
-        return 0.0, "demand was never seen; that is not the same as no demand"
+        nothing = Load(primary=0.0, unit=case.unit)
+        return nothing, "demand was never seen; that is not the same as no demand"
     if not case.sizable:
-        return seen.demand, f"the newest sample is {seen.age_s:.0f} s old: too old to size by"
-    here = f"{_number(seen.demand)} {case.unit} are here"
-    if seen.age_s > policy.fresh_s:
-        here = f"{_number(seen.demand)} {case.unit} were here {seen.age_s:.0f} s ago, nothing newer is known"
-    elif seen.partial:
-        here += ", by an answer that its source calls incomplete"
-    if policy.headroom > 1:
-        here += f", counted {policy.headroom:.3g} times"
-    least = seen.demand * policy.headroom
-    if case.forecast is None:
-        return least, f"{here}; no forecast can be used"
-    if not policy.margin:
-        return least, f"{here}; the forecast is left aside, which met the objective most cheaply"
-    peak, how = _counted(case, case.expected(policy.lead_time_s))
-    return max(least, peak), (
-        f"{here}; {case.forecast.model} expects up to {_number(peak)} within {policy.lead_time_s:.0f} s "
-        f"at level {policy.level:g}{how}, which is {'more' if peak > least else 'not more'}"
-    )
+        last = Load(primary=seen.demand, unit=case.unit)
+        return last, f"the newest sample is {seen.age_s:.0f} s old: too old to size by"
+    return case.asked()
 
 
-def _counted(case: _Case, peak: float) -> tuple[float, str]:
-    """What of the forecast's peak is sized for, and how it differs from the peak."""
-    policy, highest = case.policy, case.seen.highest
-    counted, how = peak * policy.margin, "" if policy.margin == 1 else f" times {policy.margin:.3g}"
-    if policy.limit is None or highest is None or counted <= policy.limit * highest:
-        return counted, how
-    return policy.limit * highest, f"{how}, cut to {policy.limit:.3g} times the highest of the last days"
+def _needed(case: _Case, load: Load, memory: Memory) -> tuple[_Case, Needed | None]:
+    """The replicas that serve the load; where nobody can say, the case as doubt leaves it."""
+    if not case.sizable:
+        return case, None
+    try:
+        return case, case.policy.capacity.sized(load)
+    except HoldTarget as doubt:
+        health = Health.UNKNOWN
+        if memory.last_good is not None and memory.good_at is not None:
+            held_s = (case.seen.now - memory.good_at).total_seconds()
+            health = Health.HOLDING if held_s <= case.policy.stale_after_s else Health.STALE
+        return replace(case, health=health, doubt=str(doubt)), None
 
 
-def _capacity(case: _Case, demand: float) -> tuple[int, str]:
+def _capacity(case: _Case, needed: Needed | None) -> tuple[int, str]:
     """The replicas that serve it."""
-    if not case.sizable:
-        return 0, "not sized: demand is not known"
-    capacity = case.policy.capacity
-    because = f"{_number(demand)} {case.unit} at {_number(capacity.per_replica)} per replica"
-    return capacity.replicas_for(demand), because
+    if needed is None:
+        return 0, f"not sized: {case.doubt or 'demand is not known'}"
+    starting = case.seen.fleet.starting
+    coming = f"; {starting} start already and will serve" if starting else ""
+    return needed.replicas, needed.because + coming
 
 
 def _backlog(case: _Case, target: int) -> tuple[int, str]:
-    """What serves the queue in time, beside the load that is here."""
-    queue, demand, drain_s = case.seen.queue, case.seen.demand, case.policy.drain_s
-    if queue is None or demand is None or not case.sizable:
+    """What serves the queue in time, beside the load that is here, and what full replicas ask for."""
+    needed, because = _drained(case, target)
+    signs = pressed(case.seen)
+    if signs is None:
+        return needed, because
+    wanted, why = signs
+    return max(needed, wanted), f"{because}; {why}" + ("" if wanted > needed else ", which is no more")
+
+
+def _drained(case: _Case, target: int) -> tuple[int, str]:
+    seen, drain_s = case.seen, case.policy.drain_s
+    waits = seen.queue if seen.queue is not None else seen.waiting
+    if case.doubt:
+        return target, "not sized either"
+    if waits is None or seen.demand is None or not case.sizable:
         return target, "no queue is known"
-    if queue <= 0:
+    if waits <= 0:
         return target, "nothing waits"
-    needed = case.policy.capacity.replicas_for(demand + queue / drain_s)
-    because = f"{_number(queue)} wait; serving them within {drain_s:.0f} s beside what is here takes {needed}"
+    # Room to spare is for what comes, not for what waits already.
+    both = Load(
+        primary=seen.demand + (seen.queue or 0.0) / drain_s,
+        unit=case.unit,
+        rates=_beside(seen, drain_s),
+    )
+    needed = case.policy.capacity.sized(both).replicas
+    because = f"{spoken(waits)} wait; serving them within {drain_s:.0f} s beside what is here takes {needed}"
     return (needed, because) if needed > target else (target, f"{because}, which is no more")
+
+
+def _beside(seen: Observation, drain_s: float) -> Demands:
+    """The rates that are here, and those at which waiting requests are served in time."""
+    if seen.waiting is None or not seen.rates.known():
+        return seen.rates
+    queue = Demands(requests_rps=seen.waiting / drain_s)
+    if seen.mix is not None:
+        queue = queue.completed(seen.mix)
+    parts = {rate: (part_of(seen.rates, rate), part_of(queue, rate)) for rate in Rate}
+    return together({rate: _sum(here, more) for rate, (here, more) in parts.items()})
+
+
+def _sum(here: float | None, more: float | None) -> float | None:
+    """What is here stays, though nobody knows how much of it waits."""
+    return here if here is None or more is None else here + more
 
 
 def _warm(case: _Case, target: int, memory: Memory) -> tuple[int, str]:
@@ -192,7 +223,7 @@ def _zero(case: _Case, memory: Memory) -> tuple[int, str]:
     if expected is None:
         return 1, f"kept above zero: no forecast says what comes {within}"
     if expected * policy.lookahead_s >= LEAST_EXPECTED:
-        return 1, f"kept above zero: up to {_number(expected)} {case.unit} are expected {within}"
+        return 1, f"kept above zero: up to {spoken(expected)} {case.unit} are expected {within}"
     return 0, f"nothing is here, nothing is expected {within}, and min is 0"
 
 
@@ -200,14 +231,12 @@ def _stabilize(case: _Case, target: int, memory: Memory) -> tuple[int, str]:
     """Down only to what was wanted lately; in doubt not down at all."""
     policy, last_good = case.policy, memory.last_good
     if case.health is Health.STALE and policy.on_stale is OnStale.FLOOR:
-        return target, f"the last good target was held until data was {policy.stale_after_s:.0f} s old"
+        held = f"for {policy.stale_after_s:.0f} s"
+        if not case.doubt:
+            held = f"until data was {policy.stale_after_s:.0f} s old"
+        return target, f"the last good target was held {held}"
     if case.health in (Health.HOLDING, Health.STALE) and last_good is not None and last_good > target:
-        until = (
-            "without end"
-            if case.health is Health.STALE
-            else f"until data is {policy.stale_after_s:.0f} s old"
-        )
-        return last_good, f"doubt holds: the last good target {last_good} stays {until}"
+        return last_good, f"doubt holds: the last good target {last_good} stays {_held_until(case)}"
     at, most = highest(memory)
     if most > target:
         ends = at + timedelta(seconds=policy.hold_s)
@@ -215,11 +244,14 @@ def _stabilize(case: _Case, target: int, memory: Memory) -> tuple[int, str]:
     return target, f"no more were wanted in the last {policy.hold_s:.0f} s"
 
 
+def _held_until(case: _Case) -> str:
+    if case.health is Health.STALE:
+        return "without end"
+    stale_after_s = case.policy.stale_after_s
+    return f"for {stale_after_s:.0f} s" if case.doubt else f"until data is {stale_after_s:.0f} s old"
+
+
 def _ceiling(policy: Policy, target: int) -> tuple[int, str]:
     if target > policy.max_replicas:
         return policy.max_replicas, f"CUT from {target}: max is {policy.max_replicas}"
     return target, f"within max {policy.max_replicas}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"

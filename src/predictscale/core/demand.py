@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from predictscale.core.fleet import FleetState
+from predictscale.core.law import Mix
+from predictscale.core.needed import Demands
 
 
 class WorkloadId(NamedTuple):
@@ -25,6 +27,14 @@ class SignalName(StrEnum):
     QUEUE = "queue"  # work that waits already, in the demand's unit without "per second"
     REPLICAS = "replicas"  # status.replicas of the scale target
     READY = "ready"  # replicas that serve
+    STARTING = "starting"  # pods on their way to it
+    # The rest is asked for only where what a replica serves is learned.
+    REQUESTS = "requests"  # per second, where demand counts something else
+    INPUT_TOKENS = "input_tokens"  # of prompts per second, cached ones included
+    UNCACHED_TOKENS = "uncached_tokens"  # of prompts per second, as far as they had to be computed
+    OUTPUT_TOKENS = "output_tokens"  # generated per second
+    WAITING = "waiting"  # requests that wait, where the queue counts something else
+    KV_USAGE = "kv_usage"  # share of the cache of keys and values, mean of the replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,10 @@ class Observation:
         fleet: The replicas there are.
         partial: The source warned that its answer lacks data.
         highest: The highest demand of the days before, per second, if any is known.
+        rates: The offered load as requests and tokens, where capacity is learned.
+        waiting: Requests that wait for an engine, likewise.
+        mix: The mean request of the last hours, likewise.
+        kv_usage: Share of the cache of keys and values in use, mean of the replicas, likewise.
     """
 
     now: datetime
@@ -65,6 +79,10 @@ class Observation:
     fleet: FleetState = field(default_factory=FleetState)
     partial: bool = False
     highest: float | None = None
+    rates: Demands = field(default_factory=Demands)
+    waiting: float | None = None
+    mix: Mix | None = None
+    kv_usage: float | None = None
 
     def __post_init__(self) -> None:
         if (self.demand is None) != (self.demand_at is None):

@@ -16,7 +16,7 @@ misses leaves `LEAST_USABLE` of each replica in use, and the reason says so.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 MOST_USABLE = 0.92
@@ -75,6 +75,17 @@ class Mix:
     def of_requests(cls) -> Self:
         """Where requests are counted and not tokens: one each."""
         return cls(input_tokens=0.0, output_tokens=1.0)
+
+    def context_tokens(self, answer_spread: float) -> float:
+        """That a request holds in the cache, on average while it runs.
+
+        Long answers run longer, so at an instant more of those that run are long: the mean over
+        time of what was generated is E[O^2] / (2 E[O]).
+
+        Args:
+            answer_spread: Variance of the answers' lengths over their squared mean.
+        """
+        return self.input_tokens + self.output_tokens / 2 * (1 + answer_spread)
 
     @property
     def uncached_tokens(self) -> float:
@@ -138,17 +149,34 @@ class Law:
         beta_s: Utilisation for each output token per second [s/token].
         gamma_s: The same for each uncached input token per second [s/token].
         ttft: The line of the time to first token; None if it was not measured.
+        context_s: By how much more an output token costs for each token of its context beyond
+            `context_tokens`; 0 if that was not measured.
+        context_tokens: The context that `beta_s` belongs to; see `Mix.context_tokens`.
+        answer_spread: Of answers' lengths, variance over squared mean, by which contexts are counted.
     """
 
     alpha_s: float
     beta_s: float
     gamma_s: float
     ttft: TtftLine | None = None
+    context_s: float = 0.0
+    context_tokens: float = 0.0
+    answer_spread: float = 0.0
 
     def __post_init__(self) -> None:
         _check("law", alpha_s=self.alpha_s, beta_s=self.beta_s, gamma_s=self.gamma_s)
+        _check("law", context_s=self.context_s, context_tokens=self.context_tokens)
+        _check("law", answer_spread=self.answer_spread)
         if self.alpha_s == 0 or self.beta_s + self.gamma_s == 0:
             raise ValueError(f"law: {self}; an empty replica takes time, and so does work")
+
+    def at(self, mix: Mix) -> Self:
+        """The law for requests of this mix, whose contexts may be longer or shorter."""
+        if not self.context_s:
+            return self
+        tokens = mix.context_tokens(self.answer_spread)
+        beta_s = max(0.0, self.beta_s + self.context_s * (tokens - self.context_tokens))
+        return replace(self, beta_s=beta_s, context_s=0.0, context_tokens=tokens)
 
     def utilization(self, output_tokens_per_s: float, input_tokens_per_s: float) -> float:
         """U of one replica under this load, or the replicas that a fleet's load fills."""

@@ -13,12 +13,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from predictscale.core.capacity import Load, Origin
 from predictscale.core.concurrency import Burst
 from predictscale.core.law import MOST_USABLE, Boundary, LatencyTargets, Law, Mix, TtftLine, milliseconds
 from predictscale.core.lawfit import LawFit
 from predictscale.core.lawguards import Learned, Seen
 from predictscale.core.lawwindows import KEEP_S
 from predictscale.core.needed import Bound, Demands, Limit, Needed, known, quantity
+from predictscale.core.offered import Rate, together
 from predictscale.errors import HoldTarget
 
 POOR_MAPE = 0.15
@@ -87,6 +89,9 @@ TOKENS = Work()
 REQUESTS = Work(name="requests", unit="req/s", latency="latency")
 PROMPTS = Work(name="input tokens", unit="tok/s", latency="prefill time")
 
+_MANY_REPLICAS = 1e6
+"""In a fleet this large neither rounding nor room for bursts is seen."""
+
 ALL_LIMITS = frozenset({Limit.COMPUTE, Limit.KV, Limit.BURST, Limit.SLOTS})
 
 
@@ -104,6 +109,7 @@ class CapacityLaw:
         imbalance: Share by which the fullest replica exceeds the mean.
         limits: Which limits of the law are asked.
         work: What demand is counted in.
+        primary: The rate that stands for the demand where one number must do, as in `per_replica`.
     """
 
     slo: LatencyTargets
@@ -115,12 +121,44 @@ class CapacityLaw:
     imbalance: float = IMBALANCE
     limits: frozenset[Limit] = ALL_LIMITS
     work: Work = TOKENS
+    primary: Rate = Rate.OUTPUT
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.imbalance) and self.imbalance >= 0):
             raise ValueError(f"imbalance: {self.imbalance}; must be finite, 0 or more")
         if self.learned is not None and self.mix is None:
             raise ValueError("mix: a law that was learned needs the mean request")
+
+    @property
+    def origin(self) -> Origin:
+        """What an answer rests on at present."""
+        learned = self.learned is not None and self.learned.fit is not None
+        if self.configured is not None and not (learned and self.configured.until_learned):
+            return Origin.START if self.configured.until_learned else Origin.CONFIGURED
+        return Origin.LEARNED if learned else Origin.START
+
+    @property
+    def per_replica(self) -> float:
+        """The linear stand-in: of the primary rate, what one of very many replicas serves at the present mix.
+
+        For those who replay one series of demand, as self-tuning does. It leaves out what one number
+        cannot say: that a few replicas need more room for bursts, each, than many; that requests may
+        change while the primary rate does not; that a queue holds tokens.
+
+        Raises:
+            HoldTarget: As `needed`.
+        """
+        rate = 1.0
+        for _ in range(2):
+            replicas = self.needed(together({self.primary: rate * _MANY_REPLICAS})).replicas
+            if not replicas:
+                raise HoldTarget(f"{self.primary} take no replicas, however many come")
+            rate *= _MANY_REPLICAS / replicas
+        return rate
+
+    def sized(self, load: Load) -> Needed:
+        """See `Capacity.sized`; the rates alone count."""
+        return self.needed(load.rates)
 
     def needed(self, demand: Demands) -> Needed:
         """The replicas that serve `demand` within the SLO; monotone in each rate.
@@ -199,7 +237,7 @@ class CapacityLaw:
         return _ratio(Limit.SEEN, name, self.work.unit, load, best)
 
     def _by_law(self, demand: Demands, fit: LawFit, mix: Mix) -> Needed:
-        law, guards = self._with_ttft(fit.law)
+        law, guards = self._with_ttft(fit.law.at(mix))
         output = known(demand.output_tokens_per_s, self.work.name) if law.beta_s else 0.0
         computed = known(demand.input_tokens_per_s, "input tokens") if law.gamma_s else 0.0
         boundary, acted = self._bounded(law, law.boundary(self.slo, mix))

@@ -14,12 +14,12 @@ varied, or rises by less than its own error, there is no law.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from predictscale.core.law import Law, TtftLine
+from predictscale.core.law import Law
+from predictscale.core.lawcontext import context_loads, context_slope, mean_context
 from predictscale.core.lawregression import regress
+from predictscale.core.lawttft import fit_ttft
 from predictscale.core.lawwindows import KEEP_S, LEAST_WORK, LeftOut, Windows, usable
-from predictscale.core.nnls import nonnegative_least_squares
 from predictscale.core.series import Floats
 from predictscale.errors import FitFailed, NotEnoughHistory
 
@@ -41,12 +41,7 @@ INPUT_COST = 0.35
 WORST_SLOPE_ERROR = 1 / 3
 """A slope whose standard error is a larger share of it is no slope."""
 
-LEAST_TTFT_REQUESTS = 20
-"""A 95 % quantile over fewer requests is their maximum."""
-
 _LEAST_SPEED = 0.02
-_DECILES = 10
-_LEAST_GROUPS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +78,8 @@ def fit_law(
     least_windows: int = LEAST_WINDOWS,
     least_work: float = LEAST_WORK,
     half_life_s: float = HALF_LIFE_S,
+    ttft_shape: float | None = None,
+    answer_spread: float = 0.0,
 ) -> LawFit:
     """Fit the law to windows, usable or not.
 
@@ -96,6 +93,8 @@ def fit_law(
         least_windows: Usable windows that a law needs.
         least_work: Tokens (or requests) that make a window usable.
         half_life_s: After which a window counts half [s].
+        ttft_shape: As `fit_ttft` takes it.
+        answer_spread: Of answers' lengths, by which windows' contexts were counted.
 
     Raises:
         NotEnoughHistory: Fewer usable windows.
@@ -125,18 +124,33 @@ def fit_law(
         assert failed is not None  # noqa: S101 - the first span holds all of them
         raise failed
     _, fit, within = best
-    return replace(fit, law=replace(fit.law, ttft=fit_ttft(within, loads=_loads(within, fit.law))))
+    line = fit_ttft(within, loads=_loads(within, fit.law), shape=ttft_shape)
+    return replace(fit, law=replace(fit.law, ttft=line, answer_spread=answer_spread))
 
 
 def _fit(kept: Windows, left_out: LeftOut, *, recency: Floats, input_cost: float, span_s: float) -> LawFit:
-    found = regress(kept.itl_s, kept.rates, recency=recency, input_cost=input_cost)
+    context = mean_context(kept)
+    slope = context_slope(kept, mean_tokens=context, recency=recency)
+    plain_s = kept.itl_s
+    if slope:
+        # The latencies as if every window's contexts had been the mean ones.
+        plain_s = 1 / np.maximum(1 / plain_s + slope * context_loads(kept, context), 1e-9)
+    found = regress(plain_s, kept.rates, recency=recency, input_cost=input_cost)
     idle, *slopes = found.coefficients.tolist()
     if idle <= 0 or sum(slopes) <= 0 or found.slope_error > WORST_SLOPE_ERROR:
         raise FitFailed(
             f"ITL does not rise with load for certain: slope known to {found.slope_error:.0%} "
             f"over {len(kept)} windows; at most {WORST_SLOPE_ERROR:.0%} will do"
         )
-    law = Law(alpha_s=1 / idle, beta_s=slopes[0] / idle, gamma_s=slopes[1] / idle)
+    beta_s = slopes[0] / idle
+    law = Law(
+        alpha_s=1 / idle,
+        beta_s=beta_s,
+        gamma_s=slopes[1] / idle,
+        # A token without any context costs no less than nothing.
+        context_s=min(slope / idle, beta_s / context) if slope else 0.0,
+        context_tokens=context if slope else 0.0,
+    )
     loads = _loads(kept, law)
     return LawFit(
         law=law,
@@ -152,7 +166,7 @@ def _fit(kept: Windows, left_out: LeftOut, *, recency: Floats, input_cost: float
 
 def _loads(windows: Windows, law: Law) -> Floats:
     loads: Floats = windows.rates @ np.array([law.beta_s, law.gamma_s])
-    return loads
+    return loads + law.context_s * context_loads(windows, law.context_tokens) if law.context_s else loads
 
 
 def _misses(windows: Windows, law: Law) -> Floats:
@@ -167,45 +181,3 @@ def _newest_miss(windows: Windows, law: Law, *, now_s: float) -> float:
     count = max(LEAST_WINDOWS, int(windows.within(now_s=now_s, keep_s=SPANS_S[-1]).sum()))
     newest = np.argsort(windows.ends_s)[-count:]
     return float(_misses(windows, law)[newest].mean())
-
-
-def fit_ttft(windows: Windows, *, loads: Floats) -> TtftLine | None:
-    """The line of the time to first token over tenths of the load; None if they are too few.
-
-    Args:
-        windows: Usable ones.
-        loads: U of each by the law, shape (n,).
-    """
-    known = (windows.ttft_p95_s > 0) & (windows.requests > 0) & (windows.input_tokens_per_s > 0)
-    known &= loads < 1
-    places = np.flatnonzero(known)
-    by_load = places[np.argsort(loads[places])]
-    groups = [
-        _pooled(windows, group, loads)
-        for group in np.array_split(by_load, _DECILES)
-        if windows.requests[group].sum() >= LEAST_TTFT_REQUESTS
-    ]
-    if len(groups) < _LEAST_GROUPS:
-        return None
-    stretch, per_token_s = np.array(groups).T
-    # Relative errors: a quantile strays in proportion to itself.
-    design = np.column_stack((np.ones_like(stretch), stretch)) / per_token_s[:, None]
-    base_s, slope_s = nonnegative_least_squares(design, np.ones_like(stretch)).tolist()
-    return TtftLine(base_s=base_s, slope_s=slope_s)
-
-
-def _pooled(windows: Windows, group: NDArray[np.intp], loads: Floats) -> tuple[float, float]:
-    """The stretch of ITL and p95 of TTFT per input token [s] over windows of like load.
-
-    A quantile of a few requests is about their maximum, and the maximum of n has
-    the n-th power of the distribution: p95 of all then is the 0.95**n quantile
-    of the windows' figures. With many requests a window it is their median.
-    """
-    requests = windows.requests[group]
-    tokens = windows.input_tokens_per_s[group] * windows.window_s
-    # A window's own mean length; where its requests are few, the group's fills them up.
-    leaning = np.maximum(0.0, LEAST_TTFT_REQUESTS - requests)
-    length = (tokens + leaning * tokens.sum() / requests.sum()) / (requests + leaning)
-    level = max(0.5, 0.95 ** float(np.median(requests)))
-    per_token_s = float(np.quantile(windows.ttft_p95_s[group] / length, level))
-    return float((loads[group] / (1 - loads[group])).mean()), per_token_s

@@ -87,6 +87,8 @@ def learn(
     least_windows: int = LEAST_WINDOWS,
     least_work: float = LEAST_WORK,
     half_life_s: float = HALF_LIFE_S,
+    ttft_shape: float | None = None,
+    answer_spread: float = 0.0,
 ) -> Learned:
     """Fit the law if the windows allow one, and read off what was carried.
 
@@ -98,6 +100,8 @@ def learn(
         least_windows: Usable windows that a law needs.
         least_work: Tokens (or requests) that make a window usable.
         half_life_s: After which a window counts half [s].
+        ttft_shape: The 95 % quantile of the time to first token over its mean; None if unknown.
+        answer_spread: Of answers' lengths, by which windows' contexts were counted.
     """
     try:
         fit = fit_law(
@@ -107,6 +111,8 @@ def learn(
             least_windows=least_windows,
             least_work=least_work,
             half_life_s=half_life_s,
+            ttft_shape=ttft_shape,
+            answer_spread=answer_spread,
         )
     except (NotEnoughHistory, FitFailed) as why:
         why_not = str(why)

@@ -2,9 +2,13 @@
 
 Apart from `lawfit` because it is algebra about rows, whatever they mean. The
 prior is one more observation, as doubtful as its own value is large: it decides
-only what the rows leave open, and its doubt stays in the errors.
+only what the rows leave open, and its doubt stays in the errors. Rows by which one
+of the two rates would cost nothing, which no engine does, show what the law leaves
+out, such as contexts that are short just after a burst of prompts. They are
+believed about what both rates cost together, and the prior splits it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +47,7 @@ class Regression:
             [-computed / idle**2, 0, 1 / idle],
         ]
         by = np.array(rows)
-        first, second, third = np.sqrt(np.diag(by @ self.covariance @ by.T)).tolist()
+        first, second, third = np.sqrt(np.maximum(np.diag(by @ self.covariance @ by.T), 0.0)).tolist()
         return first, second, third
 
 
@@ -72,14 +76,36 @@ def regress(itl_s: Floats, rates: Floats, *, recency: Floats, input_cost: float)
 def _solve(design: Floats, itl_s: Floats, roots: Floats, recency: Floats, input_cost: float) -> Regression:
     """One weighted fit; `roots` are the roots of the rows' weights, shape (n,)."""
     rows, values = design * roots[:, None], roots / itl_s
+    if rows[:, 1].any() and rows[:, 2].any() and not nonnegative_least_squares(rows, values)[1:].all():
+        return _tied(rows, values, input_cost, loads=_mean_loads(design, recency))
     noise, penalty = _prior(rows, values, recency, input_cost)
     coefficients = nonnegative_least_squares(np.vstack((rows, penalty)), np.append(values, 0.0))
     covariance = _covariance(
         rows, values - rows @ coefficients, penalty, noise, free=np.flatnonzero(coefficients)
     )
-    mean_load = np.concatenate(([0.0], np.average(-design[:, 1:], axis=0, weights=recency)))
-    slope = float(coefficients @ mean_load)
-    error = float(np.sqrt(mean_load @ covariance @ mean_load))
+    return _regression(coefficients, covariance, loads=_mean_loads(design, recency))
+
+
+def _tied(rows: Floats, values: Floats, input_cost: float, *, loads: Floats) -> Regression:
+    """A fit in which an input token costs what the prior says, in output tokens."""
+    joined = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, input_cost]])
+    tied = rows @ joined
+    found = nonnegative_least_squares(tied, values)
+    within = _covariance(tied, values - tied @ found, np.zeros(2), 0.0, free=np.flatnonzero(found))
+    # The split is as doubtful as the prior is large; what both cost at the mean load is not.
+    split = input_cost * found[1] * np.array([0.0, -loads[2] / loads[1], 1.0])
+    covariance = joined @ within @ joined.T + np.outer(split, split)
+    return _regression(joined @ found, covariance, loads=loads)
+
+
+def _mean_loads(design: Floats, recency: Floats) -> Floats:
+    """By what each coefficient is multiplied in the mean slope, shape (3,)."""
+    return np.concatenate(([0.0], np.average(-design[:, 1:], axis=0, weights=recency)))
+
+
+def _regression(coefficients: Floats, covariance: Floats, *, loads: Floats) -> Regression:
+    slope = float(coefficients @ loads)
+    error = math.sqrt(max(0.0, float(loads @ covariance @ loads)))
     return Regression(
         coefficients=coefficients,
         covariance=covariance,
@@ -118,7 +144,7 @@ def _spread(residuals: Floats, recency: Floats) -> float:
 
 def _covariance(rows: Floats, residuals: Floats, penalty: Floats, noise: float, *, free: Places) -> Floats:
     """Of the free coefficients, by the sandwich: it needs no belief that the weights are right."""
-    covariance = np.zeros((3, 3))
+    covariance = np.zeros((rows.shape[1], rows.shape[1]))
     if free.size:
         scale = np.linalg.norm(rows[:, free], axis=0)
         columns, prior = rows[:, free] / scale, penalty[free] / scale

@@ -47,10 +47,12 @@ class Windows:
         requests: First tokens in the window; NaN if not told.
         running: Requests in the batch, mean; NaN if not told.
         ttft_p95_s: Time to first token, 95 % quantile [s]; NaN if not told.
+        ttft_mean_s: The same, mean [s]; NaN if not told.
         waiting_share: Share of the window in which requests waited; NaN if not told.
         preemptions: In the window; NaN if not told.
         pod_age_s: At the window's end [s]; NaN if not told.
         kv_usage: Share of the cache in use; NaN if not told.
+        context_tokens: That a running request holds, as `lawcontext.contexts` tells; NaN if not told.
         window_s: Length of every window [s].
 
     Raises:
@@ -65,10 +67,12 @@ class Windows:
     requests: Floats = field(default_factory=_untold)
     running: Floats = field(default_factory=_untold)
     ttft_p95_s: Floats = field(default_factory=_untold)
+    ttft_mean_s: Floats = field(default_factory=_untold)
     waiting_share: Floats = field(default_factory=_untold)
     preemptions: Floats = field(default_factory=_untold)
     pod_age_s: Floats = field(default_factory=_untold)
     kv_usage: Floats = field(default_factory=_untold)
+    context_tokens: Floats = field(default_factory=_untold)
     window_s: float = 60.0
 
     def __post_init__(self) -> None:

@@ -1,14 +1,17 @@
 """The settings a decision obeys, and the record that explains it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from predictscale.core.capacity import CapacityModel
+from predictscale.core.capacity import Capacity
 from predictscale.core.demand import Observation, WorkloadId
 from predictscale.core.forecast import Forecast
 from predictscale.core.knobs import Knobs
+from predictscale.core.needed import Needed
+from predictscale.core.offered import Rate
 from predictscale.core.outcome import Outcome
 from predictscale.core.tuned import Tuning
 
@@ -42,7 +45,7 @@ class Policy:
 
     Args:
         capacity: From demand to replicas.
-        lead_time_s: From a decision to serving replicas [s].
+        lead_time_s: From a decision to serving replicas, measured or configured [s].
         level: The quantile of demand that is covered, in (0, 1).
         margin: The forecast counts this many times; 0 sizes for what is here alone.
         limit: The forecast counts up to this many times the highest demand of the last days; None counts
@@ -60,9 +63,10 @@ class Policy:
         landing: How the target is published.
         hpa_tolerance: The HPA's dead band, as a share; used by hold and overshoot.
         mode: Live, or shadow.
+        configured_lead_time_s: The owner's, where the measured one is in force instead [s]; else None.
     """
 
-    capacity: CapacityModel
+    capacity: Capacity
     lead_time_s: float
     level: float
     min_replicas: int
@@ -80,6 +84,7 @@ class Policy:
     landing: Landing = Landing.EXACT
     hpa_tolerance: float = 0.1
     mode: Mode = Mode.LIVE
+    configured_lead_time_s: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
@@ -127,6 +132,13 @@ class Policy:
             headroom=knobs.headroom,
             hold_s=knobs.hold_s,
         )
+
+    def measured(self, *, capacity: Capacity | None, lead_time_s: float | None) -> "Policy":
+        """The same policy with what was measured of replicas; None leaves what there is."""
+        sized = self if capacity is None else replace(self, capacity=capacity)
+        if lead_time_s is None:
+            return sized
+        return replace(sized, lead_time_s=lead_time_s, configured_lead_time_s=self.lead_time_s)
 
 
 class Stage(StrEnum):
@@ -183,6 +195,7 @@ class ReplicaPlan:
         active: Whether KEDA may keep the workload above zero; equals `published > 0`.
         health: How much it knows.
         available: False if the answer is UNAVAILABLE instead of a number.
+        needed: What capacity asked for, with the limit that binds; None where demand could not be sized.
     """
 
     steps: tuple[Step, ...]
@@ -191,6 +204,7 @@ class ReplicaPlan:
     active: bool
     health: Health
     available: bool = True
+    needed: Needed | None = None
 
     def __post_init__(self) -> None:
         assert self.active == (self.published > 0)  # noqa: S101 - our own bug, not input
@@ -205,10 +219,12 @@ class Memory:
         wanted: (instant, replicas) that recent decisions wanted before STABILIZE, oldest first;
             only those that can still be the highest of a trailing window.
         last_good: The target of the last decision with fresh demand.
+        good_at: When that was.
     """
 
     wanted: tuple[tuple[datetime, int], ...] = ()
     last_good: int | None = None
+    good_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,6 +242,7 @@ class Decision:
         notes: What else a reader should know: a forecaster that failed, a partial answer.
         outcomes: How forecasts of earlier decisions came out, by horizon.
         tuning: What self-tuning chose; None if the owner set the quantile.
+        further: Forecasts of the further rates, where capacity is learned.
         valid_until: After this instant the decision may not be served.
     """
 
@@ -240,6 +257,7 @@ class Decision:
     notes: tuple[str, ...] = field(default=())
     outcomes: tuple[Outcome, ...] = field(default=())
     tuning: Tuning | None = None
+    further: Mapping[Rate, Forecast] = field(default_factory=dict)
 
     @property
     def answer(self) -> ReplicaPlan:

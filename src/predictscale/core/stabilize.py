@@ -1,5 +1,6 @@
 """Scale-down that does not regret: go down only to what was wanted lately."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from predictscale.core.plan import Memory
@@ -13,7 +14,7 @@ def remember(memory: Memory, *, now: datetime, replicas: int, hold_s: float) -> 
     """
     since = now - timedelta(seconds=hold_s)
     kept = tuple((at, n) for at, n in memory.wanted if at > since and at < now and n > replicas)
-    return Memory(wanted=(*kept, (now, replicas)), last_good=memory.last_good)
+    return replace(memory, wanted=(*kept, (now, replicas)))
 
 
 def highest(memory: Memory) -> tuple[datetime, int]:

@@ -2,8 +2,8 @@
 
 At each fit the candidates are fitted on the history before the last days and asked
 at origins all through them; the least pinball loss wins. The first candidate
-keeps its place unless another is clearly better, so that the champion does not
-change with the noise of a day. The last value always competes, and stands in at
+keeps its place unless another is clearly better all through those days, so that the champion
+does not change with the noise of one of them. The last value always competes, and stands in at
 once when a champion fails. How they are judged is `standings`' business. Refuses
 to ask those that rest.
 """
@@ -17,7 +17,7 @@ from predictscale.core.series import MetricWindow
 from predictscale.forecasters.base import LEVELS, Fitted, Forecaster
 from predictscale.forecasters.chain import FittedChain, assemble, attempt
 from predictscale.forecasters.naive import LastValue
-from predictscale.forecasters.standings import Standing, judge
+from predictscale.forecasters.standings import CLEARLY, Standing, judge
 
 AUTO = "auto"
 """The name by which the tournament is chosen."""
@@ -52,8 +52,14 @@ class Crowned:
             return f"{self.model} serves: too little history to judge by"
         return (
             f"{self.model} serves: loss of the peak relative to last value: "
-            f"{', '.join(map(str, self.standings))}"
+            f"{', '.join(map(self._told, self.standings))}"
         )
+
+    def _told(self, standing: Standing) -> str:
+        """A standing; whose loss alone would have made it the champion is told why it is not."""
+        first = self.standings[0].loss
+        better = first is not None and standing.loss is not None and standing.loss < CLEARLY * first
+        return f"{standing} (but not in each part of the judged days)" if better else str(standing)
 
     def predict(self, recent: MetricWindow, *, steps: int, levels: Sequence[float] = LEVELS) -> Forecast:
         """The champion's forecast, or that of the last value when it fails. See `Fitted.predict`.

@@ -11,9 +11,12 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from predictscale import __version__
 from predictscale.control.desk import Desk
+from predictscale.control.leads import LeadBook
 from predictscale.control.store import KEPT, DecisionStore
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Decision
+from predictscale.serving.capacity import add_capacity
+from predictscale.serving.leads import add_lead_time
 from predictscale.serving.page import CONTENT_SECURITY_POLICY, render_page
 from predictscale.serving.tuned import TuningView, tuning_view
 from predictscale.serving.views import (
@@ -42,7 +45,12 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(
-    *, store: DecisionStore, desk: Desk, now: Callable[[], datetime], ready: Callable[[], bool]
+    *,
+    store: DecisionStore,
+    desk: Desk,
+    now: Callable[[], datetime],
+    ready: Callable[[], bool],
+    leads: LeadBook | None = None,
 ) -> FastAPI:
     """The REST application.
 
@@ -52,6 +60,7 @@ def create_app(
         now: The clock's present instant, for ages.
         ready: Whether servers are up and settings are loaded. Prometheus has no part in it:
             an unready service is an unreachable scaler, for which KEDA's fallback never fires.
+        leads: Where measured lead times are read, if any are.
     """
     app = FastAPI(
         title="predictscale",
@@ -62,13 +71,15 @@ def create_app(
     )
     app.add_exception_handler(StarletteHTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
-    _add_workloads(app, store, desk, now)
+    _add_workloads(app, store, desk, now, leads or LeadBook())
     _add_probes(app, ready)
     _add_page(app, store, desk, now)
     return app
 
 
-def _add_workloads(app: FastAPI, store: DecisionStore, desk: Desk, now: Callable[[], datetime]) -> None:
+def _add_workloads(
+    app: FastAPI, store: DecisionStore, desk: Desk, now: Callable[[], datetime], leads: LeadBook
+) -> None:
     one = APIRouter(prefix="/api/v1/workloads/{namespace}/{name}", responses=_PROBLEMS)
 
     def latest(namespace: str, name: str) -> Decision:
@@ -105,6 +116,8 @@ def _add_workloads(app: FastAPI, store: DecisionStore, desk: Desk, now: Callable
         return forecast_view(newest, newest.forecast, now=now())
 
     _add_records(one, store, latest)
+    add_lead_time(one, leads, latest)
+    add_capacity(one, latest)
     app.include_router(one)
 
 

@@ -13,8 +13,12 @@ from prometheus_client.registry import Collector
 from predictscale import __version__
 from predictscale.control.desk import Desk
 from predictscale.control.store import DecisionStore
+from predictscale.core.capacity import linear
 from predictscale.core.demand import WorkloadId
+from predictscale.core.forecast import Forecast
 from predictscale.core.knobs import Kind
+from predictscale.core.needed import Limit, Needed
+from predictscale.core.offered import Rate, part_of
 from predictscale.core.plan import Decision, Health, Stage
 from predictscale.serving.views import is_told
 
@@ -41,6 +45,8 @@ class DecisionCollector(Collector):
         yield build
         yield from self._targets(decisions)
         yield from self._demands(decisions)
+        yield from self._rates(decisions)
+        yield from self._sizes(decisions)
         yield from self._outcomes(decisions)
         yield from self._tunings(decisions)
         yield from self._states(decisions)
@@ -55,6 +61,9 @@ class DecisionCollector(Collector):
         active = _gauge("predictscale_active", "1 if KEDA is told that the workload is active.")
         current = _gauge("predictscale_current_replicas", "status.replicas of the scale target, if known.")
         ready = _gauge("predictscale_ready_replicas", "Replicas that serve, if known.")
+        starting = _gauge(
+            "predictscale_starting_replicas", "Replicas that are there and not ready, if known."
+        )
         for d in decisions:
             for s in d.plan.steps:
                 if s.stage is not Stage.DEMAND:  # the one that counts no replicas
@@ -67,7 +76,8 @@ class DecisionCollector(Collector):
             reactive.add_metric(d.workload, d.reactive.target)
             _add_known(current, d.workload, d.seen.fleet.replicas)
             _add_known(ready, d.workload, d.seen.fleet.ready)
-        yield from (steps, published, available, target, reactive, active, current, ready)
+            _add_known(starting, d.workload, d.seen.fleet.starting)
+        yield from (steps, published, available, target, reactive, active, current, ready, starting)
 
     def _demands(self, decisions: list[Decision]) -> Iterator[Metric]:
         now = _gauge("predictscale_demand", "Offered load per second, in the workload's unit.", "unit")
@@ -80,6 +90,57 @@ class DecisionCollector(Collector):
             for level, value in forecast_at_lead(d):
                 ahead.add_metric([*d.workload, f"{level:g}"], value)
         yield from (now, queue, ahead)
+
+    def _rates(self, decisions: list[Decision]) -> Iterator[Metric]:
+        """The load as requests and tokens, of workloads whose capacity is learned."""
+        now = _gauge("predictscale_offered_rate", "Offered load per second, as requests and tokens.", "rate")
+        ahead = _gauge(
+            "predictscale_forecast_rate", "The same, forecast for the lead time ahead.", "rate", "level"
+        )
+        waiting = _gauge("predictscale_waiting_requests", "Requests that wait for an engine.")
+        cache = _gauge(
+            "predictscale_kv_cache_usage_ratio", "Share of the KV cache in use, mean of the replicas."
+        )
+        for d in decisions:
+            for rate in Rate:
+                value = part_of(d.seen.rates, rate)
+                if value is not None:
+                    now.add_metric([*d.workload, rate.name.lower()], value)
+            for rate, forecast in d.further.items():
+                for level, value in _at_lead(d, forecast):
+                    ahead.add_metric([*d.workload, rate.name.lower(), f"{level:g}"], value)
+            _add_known(waiting, d.workload, d.seen.waiting)
+            _add_known(cache, d.workload, d.seen.kv_usage)
+        yield from (now, ahead, waiting, cache)
+
+    def _sizes(self, decisions: list[Decision]) -> Iterator[Metric]:
+        """What decisions took a replica to serve, and a start to last."""
+        each = _gauge(
+            "predictscale_capacity_per_replica",
+            "Load per second that a replica serves, in the workload's unit; a stand-in of a learned law.",
+            "unit",
+            "origin",
+        )
+        limit = _gauge("predictscale_capacity_limit_replicas", "Replicas that each limit asks for.", "limit")
+        binding = _gauge("predictscale_capacity_binding", "1 for the limit that binds.", "limit")
+        lead = _gauge(
+            "predictscale_lead_time_seconds", "From a decision to replicas that serve, by source.", "source"
+        )
+        for d in decisions:
+            capacity, needed, policy = linear(d.policy.capacity), d.plan.needed, d.policy
+            if capacity is not None:
+                labels = [*d.workload, d.unit, policy.capacity.origin.value]
+                each.add_metric(labels, capacity.per_replica)
+            if needed is not None:
+                for name, replicas in _highest(needed).items():
+                    limit.add_metric([*d.workload, name.value], replicas)
+                    binding.add_metric([*d.workload, name.value], float(name is needed.binding))
+            if policy.configured_lead_time_s is None:
+                lead.add_metric([*d.workload, "configured"], policy.lead_time_s)
+            else:
+                lead.add_metric([*d.workload, "configured"], policy.configured_lead_time_s)
+                lead.add_metric([*d.workload, "measured"], policy.lead_time_s)
+        yield from (each, limit, binding, lead)
 
     def _outcomes(self, decisions: list[Decision]) -> Iterator[Metric]:
         labels = ("lead_seconds", "level")
@@ -161,14 +222,23 @@ class DecisionCollector(Collector):
 
 def forecast_at_lead(decision: Decision) -> list[tuple[float, float]]:
     """(level, demand) of the forecast's step at the lead time, or nothing without a forecast."""
-    forecast = decision.forecast
-    if forecast is None:
-        return []
+    return [] if decision.forecast is None else _at_lead(decision, decision.forecast)
+
+
+def _at_lead(decision: Decision, forecast: Forecast) -> list[tuple[float, float]]:
     ahead_s = (decision.seen.now - forecast.origin).total_seconds() + decision.policy.lead_time_s
     place = int(ahead_s // forecast.step_s)
     if place >= forecast.steps:
         return []
     return [(level, float(forecast.values[i, place])) for i, level in enumerate(forecast.levels)]
+
+
+def _highest(needed: Needed) -> dict[Limit, float]:
+    """What each limit asks for at most; one may bind for several rates."""
+    found: dict[Limit, float] = {}
+    for bound in needed.bounds:
+        found[bound.limit] = max(found.get(bound.limit, 0.0), bound.replicas)
+    return found
 
 
 def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:

@@ -6,8 +6,12 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from predictscale.control.desk import Registration
+from predictscale.core.capacity import Origin, linear
+from predictscale.core.demand import Observation
 from predictscale.core.forecast import Components, Forecast
-from predictscale.core.plan import Decision, Health, Landing, Mode, OnStale, Policy, ReplicaPlan, Stage
+from predictscale.core.needed import Limit
+from predictscale.core.offered import Rate
+from predictscale.core.plan import Decision, Health, Landing, Mode, OnStale, ReplicaPlan, Stage
 
 
 class StepView(BaseModel):
@@ -19,11 +23,36 @@ class StepView(BaseModel):
     because: str
 
 
+class BoundView(BaseModel):
+    """What one limit of a replica asks for."""
+
+    limit: Limit
+    replicas: float = Field(description="As a real number, before guards and rounding.")
+    because: str
+
+
+class CapacityView(BaseModel):
+    """How the load was turned into replicas."""
+
+    origin: Origin = Field(description="Whether it is configured, learned, or a start until it is.")
+    binding: Limit | None = Field(description="The limit that asks for most; null if nothing was sized.")
+    because: str | None = Field(description="That limit's numbers and each guard that acted.")
+    bounds: list[BoundView] = Field(description="Every limit that was asked.")
+    guards: list[str] = Field(description="What moved the number away from the plain law.")
+
+
 class PolicyView(BaseModel):
     """The settings that were obeyed."""
 
-    capacity_per_replica: float = Field(description="Demand per second that one replica serves.")
-    lead_time_s: float
+    capacity_per_replica: float | None = Field(
+        description="Demand per second that one replica serves; a linear stand-in where capacity is "
+        "learned, null while nothing is known of it."
+    )
+    capacity: CapacityView
+    lead_time_s: float = Field(description="In force: measured, or the owner's.")
+    configured_lead_time_s: float | None = Field(
+        description="The owner's, where the measured one is in force; else null."
+    )
     quantile: float
     margin: float = Field(description="The forecast counts so many times; 0 sizes for what is here.")
     limit: float | None = Field(description="The forecast counts up to so many times the highest of days.")
@@ -56,6 +85,25 @@ class ProbeView(BaseModel):
     status: str
 
 
+class MixView(BaseModel):
+    """The mean request of the last hours."""
+
+    input_tokens: float
+    output_tokens: float
+    cached_share: float
+
+
+class RatesView(BaseModel):
+    """The offered load as requests and tokens; null is unknown."""
+
+    requests_rps: float | None
+    input_tokens_per_s: float | None = Field(description="Those that the prefix cache does not spare.")
+    output_tokens_per_s: float | None
+    waiting_requests: float | None
+    kv_usage: float | None = Field(description="Share of the cache in use, mean of the replicas.")
+    mix: MixView | None
+
+
 class WorkloadView(BaseModel):
     """A workload in one line."""
 
@@ -73,6 +121,7 @@ class WorkloadView(BaseModel):
     reactive_replicas: int = Field(description="Wanted without a forecast.")
     current_replicas: int | None
     ready_replicas: int | None
+    starting_replicas: int | None = Field(description="Capacity to come: there, and not ready.")
     active: bool
     decided_at: datetime
 
@@ -102,6 +151,7 @@ class DecisionView(WorkloadView):
         description="The same stages without a forecast; in shadow mode KEDA is told where these lead."
     )
     policy: PolicyView
+    rates: RatesView | None = Field(description="Where capacity is learned; else null.")
     notes: list[str]
     valid_until: datetime
 
@@ -126,6 +176,17 @@ class ComponentsView(BaseModel):
     correction: list[float] = Field(description="The rest, which the model does not name.")
 
 
+class RateForecastView(BaseModel):
+    """The same of one rate of the load, where capacity is learned."""
+
+    rate: Rate
+    model: str
+    levels: list[float]
+    starts: list[datetime]
+    values: list[list[float]] = Field(description="Per second by level and step, shape (levels, h).")
+    peaks: list[list[float]] | None
+
+
 class ForecastView(BaseModel):
     """Quantiles of what is about to arrive."""
 
@@ -145,6 +206,7 @@ class ForecastView(BaseModel):
     components: ComponentsView | None = Field(
         description="What the median is made of, in the demand's unit; null if the model was not asked."
     )
+    rates: list[RateForecastView] = Field(description="Of requests and tokens; empty where one number sizes.")
     outcomes: list[OutcomeView] = Field(description="How earlier forecasts came out, by horizon.")
     notes: list[str]
 
@@ -181,6 +243,7 @@ def workload_view(decision: Decision, *, now: datetime) -> WorkloadView:
         reactive_replicas=decision.reactive.target,
         current_replicas=seen.fleet.replicas,
         ready_replicas=seen.fleet.ready,
+        starting_replicas=seen.fleet.starting,
         active=decision.answer.active,
         decided_at=seen.now,
     )
@@ -192,7 +255,8 @@ def decision_view(decision: Decision, *, now: datetime) -> DecisionView:
         **workload_view(decision, now=now).model_dump(),
         steps=_steps(decision.plan),
         reactive_steps=_steps(decision.reactive),
-        policy=_policy(decision.policy),
+        policy=_policy(decision),
+        rates=_rates(decision.seen),
         notes=list(decision.notes),
         valid_until=decision.valid_until,
     )
@@ -214,6 +278,7 @@ def forecast_view(decision: Decision, forecast: Forecast, *, now: datetime) -> F
         values=forecast.values.tolist(),
         peaks=forecast.peaks.tolist() if forecast.peaks is not None else None,
         components=_components(forecast.components) if forecast.components is not None else None,
+        rates=[_rate_forecast(rate, ahead) for rate, ahead in decision.further.items()],
         outcomes=[
             OutcomeView(
                 lead_s=outcome.lead_s,
@@ -225,6 +290,17 @@ def forecast_view(decision: Decision, forecast: Forecast, *, now: datetime) -> F
             for outcome in decision.outcomes
         ],
         notes=list(decision.notes),
+    )
+
+
+def _rate_forecast(rate: Rate, forecast: Forecast) -> RateForecastView:
+    return RateForecastView(
+        rate=rate,
+        model=forecast.model,
+        levels=list(forecast.levels),
+        starts=forecast.starts,
+        values=forecast.values.tolist(),
+        peaks=forecast.peaks.tolist() if forecast.peaks is not None else None,
     )
 
 
@@ -256,10 +332,48 @@ def _steps(plan: ReplicaPlan) -> list[StepView]:
     return [StepView(stage=s.stage, value=s.value, unit=s.unit, because=s.because) for s in plan.steps]
 
 
-def _policy(policy: Policy) -> PolicyView:
+def _rates(seen: Observation) -> RatesView | None:
+    rates, mix = seen.rates, seen.mix
+    if not rates.known() and mix is None:
+        return None
+    return RatesView(
+        requests_rps=rates.requests_rps,
+        input_tokens_per_s=rates.input_tokens_per_s,
+        output_tokens_per_s=rates.output_tokens_per_s,
+        waiting_requests=seen.waiting,
+        kv_usage=seen.kv_usage,
+        mix=None
+        if mix is None
+        else MixView(
+            input_tokens=mix.input_tokens, output_tokens=mix.output_tokens, cached_share=mix.cached_share
+        ),
+    )
+
+
+def _capacity(decision: Decision) -> CapacityView:
+    needed = decision.answer.needed
+    return CapacityView(
+        origin=decision.policy.capacity.origin,
+        binding=None if needed is None else needed.binding,
+        because=None if needed is None else needed.because,
+        bounds=[]
+        if needed is None
+        else [
+            BoundView(limit=bound.limit, replicas=bound.replicas, because=bound.because)
+            for bound in needed.bounds
+        ],
+        guards=[] if needed is None else list(needed.guards),
+    )
+
+
+def _policy(decision: Decision) -> PolicyView:
+    policy = decision.policy
+    each = linear(policy.capacity)
     return PolicyView(
-        capacity_per_replica=policy.capacity.per_replica,
+        capacity_per_replica=None if each is None else each.per_replica,
+        capacity=_capacity(decision),
         lead_time_s=policy.lead_time_s,
+        configured_lead_time_s=policy.configured_lead_time_s,
         quantile=policy.level,
         margin=policy.margin,
         limit=policy.limit,

@@ -1,5 +1,7 @@
 """A stand-in for KEDA and the HPA: it asks the service's own port and moves a simulated fleet.
 
+Whatever can be counted and scaled may be moved: the fluid fleet of the demo, or engines with their queues.
+
 The protocol is the real one, over a real channel, so what a demo shows is what a
 cluster would see: every poll and every HPA sync calls GetMetricSpec, GetMetrics
 and IsActive, each repeated once at once when it fails; an error scales nothing.
@@ -21,9 +23,9 @@ import grpc.aio
 from predictscale._proto import externalscaler_pb2 as pb
 from predictscale._proto import externalscaler_pb2_grpc
 from predictscale.clock import Clock
+from predictscale.core.fleet import FleetState
 from predictscale.core.hpa import SYNC_S, Behavior, HpaSettings
 from predictscale.errors import AnswerUnavailable
-from predictscale.simulate.fleet import SimulatedFleet
 from predictscale.simulate.hpa import ExternalMetric, HorizontalPodAutoscaler, MetricKind
 
 _Request_contra = TypeVar("_Request_contra", contravariant=True)
@@ -36,6 +38,23 @@ class _Method(Protocol[_Request_contra, _Response_co]):
     def __call__(
         self, request: _Request_contra, /, *, timeout: float | None = None
     ) -> Awaitable[_Response_co]: ...
+
+
+class ScaleTarget(Protocol):
+    """What can be scaled: the `scale` subresource of a Deployment, and its pods as the HPA counts them."""
+
+    @property
+    def spec(self) -> int:
+        """`spec.replicas`."""
+        ...
+
+    def state(self, now: datetime) -> FleetState:
+        """`status.replicas`, which a rollout takes above `spec`, and the pods that are ready; never None."""
+        ...
+
+    def scale(self, spec: int, now: datetime) -> None:
+        """Ask for `spec` replicas."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +140,7 @@ class KedaStandIn:
         scaled_object: ScaledObject,
         *,
         channel: grpc.aio.Channel,
-        fleet: SimulatedFleet,
+        fleet: ScaleTarget,
         clock: Clock,
         on_change: Callable[[Change], None] = lambda change: None,  # noqa: ARG005 - nobody listens
         rpc_timeout_s: float = 60.0,
@@ -192,12 +211,16 @@ class KedaStandIn:
         cycle = await self._cycle()
         if cycle is None:
             return
+        status = self.fleet.state(now)
+        # Unlike a source, a target always knows its own.
+        assert status.replicas is not None  # noqa: S101 - see above
+        assert status.ready is not None  # noqa: S101 - see above
         replicas = self._hpa.sync(
             now,
             cycle.metrics,
             spec_replicas=self.fleet.spec,
-            status_replicas=self.fleet.spec,
-            ready=self.fleet.ready(now),
+            status_replicas=status.replicas,
+            ready=status.ready,
         )
         values = ", ".join("nothing" if metric is None else f"{metric.value:g}" for metric in cycle.metrics)
         self._scale(replicas, now, f"HPA reads {values} at {self.fleet.spec} replicas")

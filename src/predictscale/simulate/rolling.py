@@ -17,6 +17,7 @@ import numpy as np
 
 from predictscale.control.asks import Ask, Retelling
 from predictscale.control.said import Peaks
+from predictscale.core.capacity import CapacityModel
 from predictscale.core.hpa import SYNC_S
 from predictscale.core.knobs import Knobs
 from predictscale.core.series import Floats
@@ -112,10 +113,11 @@ class _Replay:
         parts = max(1, round(track.step_s / max(ask.tick_s, SYNC_S)))
         first = track.last(whole_s).demand
         known = first[~np.isnan(first)]
-        need = ask.policy.capacity.replicas_for(float(known[0]) if known.size else 0.0)
+        capacity = CapacityModel(ask.policy.capacity.per_replica)
+        need = capacity.replicas_for(float(known[0]) if known.size else 0.0)
         plant = Plant(
             fleets=len(knobs),
-            per_replica=ask.policy.capacity.per_replica,
+            per_replica=capacity.per_replica,
             step_s=track.step_s / parts,
             boot=Boot.fixed(ask.policy.lead_time_s),
             wait_s=ask.slo.wait_s,

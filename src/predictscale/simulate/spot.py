@@ -78,3 +78,53 @@ def drawn(
             lost_s = math.ceil(again_s / step_s) * step_s + rng.exponential(3600.0 / losses_per_node_hour)
     there: Ints = nodes + np.cumsum(changes[:-1])
     return there
+
+
+def outages(
+    *,
+    nodes: int,
+    steps: int,
+    step_s: float,
+    calm_s: float,
+    steadiness: float = 1.0,
+    back_s: float = 1800.0,
+    spread: float = 1.2,
+    together: float = 0.7,
+    seed: int = 0,
+) -> Ints:
+    """A zone whose nodes are mostly lost together, soon after they came or not for long.
+
+    Each stretch of calm has a rate of its own, drawn from a Gamma distribution, so that the
+    hazard falls with the time since the last outage, as it does in recorded pools. An
+    outage takes all nodes or some, and lasts a log-normal time.
+
+    Args:
+        nodes: How many there are at best.
+        steps: How many steps, n.
+        step_s: Width of a step [s].
+        calm_s: Scale of the stretches of calm; their median where `steadiness` is 1 [s].
+        steadiness: Shape of the rates; the smaller, the more stretches are very long.
+        back_s: Median of the outages [s].
+        spread: Standard deviation of their logarithm.
+        together: Share of outages that take all nodes.
+        seed: Equal seeds, equal outages.
+
+    Returns:
+        Nodes to be had throughout each step, shape (n,).
+
+    Raises:
+        ValueError: A time or a shape is not above 0, or `together` is no share.
+    """
+    if not (min(step_s, calm_s, steadiness, back_s) > 0 and spread >= 0 and 0 <= together <= 1):
+        raise ValueError(f"calm {calm_s} s, steadiness {steadiness}, back after {back_s} s, {together}")
+    rng = np.random.default_rng(seed)
+    there: Ints = np.full(steps, nodes, dtype=np.int64)
+    at_s, end_s = 0.0, steps * step_s
+    while True:
+        at_s += rng.exponential(1.0) / rng.gamma(steadiness) * calm_s
+        if at_s >= end_s:
+            return there
+        lasts_s = back_s * math.exp(spread * rng.standard_normal())
+        left = 0 if rng.random() < together else int(rng.integers(0, nodes))
+        there[int(at_s // step_s) : max(math.ceil((at_s + lasts_s) / step_s), int(at_s // step_s) + 1)] = left
+        at_s += lasts_s

@@ -1,25 +1,25 @@
 """History from whatever speaks Prometheus' HTTP API: Prometheus, Thanos, Mimir, VictoriaMetrics.
 
 Turns "the bins of [start, end)" into range queries and their answers into one
-window. Refuses to guess: several series where one is meant are an error, and a
-bin that was not over when it was asked for is a gap.
+window, or into one for each series. Refuses to guess: several series where one
+is meant are an error, and a bin that was not over when it was asked for is a gap.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from predictscale.clock import Clock
 from predictscale.core.demand import Signal
-from predictscale.core.series import Floats, MetricWindow, floor_to_grid
-from predictscale.errors import AnswerUnusable, HoldTarget, SourceUnavailable
+from predictscale.core.series import Dropped, Floats, MetricWindow, floor_to_grid
+from predictscale.errors import AnswerUnusable, HoldTarget, PartialAnswer, SourceUnavailable
 from predictscale.meters import Meters
-from predictscale.sources.base import Answer
+from predictscale.sources.base import Answer, Labelled
 from predictscale.sources.credentials import Basic, Bearer, Tls
+from predictscale.sources.points import EPOCH, Points, vector
 from predictscale.sources.prometheus_http import PrometheusApi, Reply
 
 __all__ = ["Basic", "Bearer", "PrometheusSource", "Tls"]
@@ -27,13 +27,21 @@ __all__ = ["Basic", "Bearer", "PrometheusSource", "Tls"]
 MOST_POINTS = 10_000
 """Of one query. Prometheus refuses more than 11,000."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_SERIES = 2_000
+"""Of one query that tells series apart."""
 
-_Labels = tuple[tuple[str, str], ...]
+MOST_BINS = 4_000_000
+"""Of all windows of one such answer: 32 MB of numbers."""
+
+_AT_ONCE = 25_000
+"""Points of one such query, as far as can be told before: half a megabyte of JSON, 10 ms of reading it."""
+
+_FIRST_BINS = 250
+_GROWTH = 4
 
 
 class PrometheusSource:
-    """A `Source` that asks Prometheus.
+    """A `Source` and an `EachSource` that asks Prometheus.
 
     A bin's value is the query's value at the bin's end. Bins that end after the
     present, by the clock or by the server's Date, are gaps: Prometheus would
@@ -107,34 +115,66 @@ class PrometheusSource:
             AnswerUnusable: The answer is not one series of numbers.
         """
         over = min(end, floor_to_grid(self._clock.now(), step_s))
-        points = _Points()
+        points = Points(most=1)
         async with self._accounted():
             for first, last in _chunks(start, over, step_s):
-                reply = await self._ask(
-                    "range",
-                    {
-                        "query": signal.query,
-                        "start": _stamp(first),
-                        "end": _stamp(last),
-                        "step": f"{step_s:.3f}",
-                    },
-                )
-                points.add(reply, until=last)
+                points.add(await self._range(signal.query, first, last, step_s), until=last)
             return self._answer(points, start=start, end=end, step_s=step_s, fill=signal.empty_is_zero)
 
-    async def instant(self, query: str, *, at: datetime) -> list[tuple[dict[str, str], float]]:
+    async def read_each(
+        self, query: str, *, start: datetime, end: datetime, step_s: float
+    ) -> tuple[Labelled, ...]:
+        """The bins of [start, end) of every series, by label; see `EachSource.read_each`.
+
+        How much is asked for at once follows from how many series came before, so
+        that no answer keeps the process busy for long or fills its memory.
+
+        Raises:
+            SourceUnavailable: No answer in time.
+            SourceRefused: Prometheus understands the question and says no.
+            PartialAnswer: Prometheus warns that data is missing.
+            AnswerUnusable: The answer is not series of numbers, or is more than
+                `MOST_SERIES` series or `MOST_BINS` bins.
+        """
+        over = min(end, floor_to_grid(self._clock.now(), step_s))
+        bins = max(0, round((end - start).total_seconds() / step_s))
+        points = Points(most=MOST_SERIES)
+        async with self._accounted():
+            first, size = start, _FIRST_BINS
+            while first < over:
+                last = min(first + timedelta(seconds=size * step_s), over)
+                reply = await self._range(query, first + timedelta(seconds=step_s), last, step_s)
+                told = points.add(reply, until=last)
+                self._refuse_partial(points)
+                if len(points) * bins > MOST_BINS:
+                    raise AnswerUnusable(
+                        f"{len(points)} series of {bins} bins, more than {MOST_BINS} bins together; "
+                        "narrow the query, or ask for less time"
+                    )
+                first, size = last, min(max(1, _AT_ONCE // max(told, 1)), _GROWTH * size, MOST_POINTS)
+            return tuple(
+                Labelled(dict(labels), self._window(stamps_s, values, start=start, end=end, step_s=step_s))
+                for labels, stamps_s, values in points.each()
+            )
+
+    async def instant(
+        self, query: str, *, at: datetime, whole: bool = False
+    ) -> list[tuple[dict[str, str], float]]:
         """Every series of `query` at one instant: its labels and its value.
 
         Series whose value is not a usable number are left out and counted; so are
-        warnings, which do not make this fail.
+        warnings, which do not make this fail unless the answer has to be `whole`.
 
         Raises:
+            PartialAnswer: It has to be whole, and Prometheus warns that data is missing.
             HoldTarget: As `read`.
         """
         async with self._accounted():
             reply = await self._ask("instant", {"query": query, "time": _stamp(at)})
             self._count_warnings(reply.warnings)
-            return self._usable(_vector(reply.data))
+            if whole and reply.warnings:
+                raise PartialAnswer(f"the source warns: {reply.warnings[0]}")
+            return self._usable(vector(reply.data))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -154,6 +194,11 @@ class PrometheusSource:
             self._meters.query_errors.labels(error=type(error).__name__).inc()
             raise
 
+    async def _range(self, query: str, first: datetime, last: datetime, step_s: float) -> Reply:
+        """The query at every step from its first evaluation to its last."""
+        form = {"query": query, "start": _stamp(first), "end": _stamp(last), "step": f"{step_s:.3f}"}
+        return await self._ask("range", form)
+
     async def _ask(self, kind: str, form: Mapping[str, str]) -> Reply:
         began_s = self._clock.monotonic_s()
         try:
@@ -161,21 +206,34 @@ class PrometheusSource:
         finally:
             self._meters.query_seconds.labels(kind=kind).observe(self._clock.monotonic_s() - began_s)
 
-    def _answer(
-        self, points: "_Points", *, start: datetime, end: datetime, step_s: float, fill: bool
-    ) -> Answer:
+    def _answer(self, points: Points, *, start: datetime, end: datetime, step_s: float, fill: bool) -> Answer:
         self._count_warnings(points.warnings)
+        stamps_s, values = points.only()
+        window = self._window(stamps_s, values, start=start, end=end, step_s=step_s)
+        partial = bool(points.warnings)
+        if fill and not partial:
+            window = _zeros_where_empty(window, stamps_s, points.known_until_s)
+        return Answer(window, partial=partial)
+
+    def _window(
+        self, stamps_s: Floats, values: Floats, *, start: datetime, end: datetime, step_s: float
+    ) -> MetricWindow:
         # Evaluated at a bin's end; a window's stamps are where bins begin.
         window, dropped = MetricWindow.from_samples(
-            points.stamps_s - step_s, points.values, start=start, end=end, step_s=step_s
+            stamps_s - step_s, values, start=start, end=end, step_s=step_s
         )
+        self._count_dropped(dropped)
+        return window
+
+    def _count_dropped(self, dropped: Dropped) -> None:
         for reason in ("nan", "infinite", "negative", "duplicate", "unordered", "outside"):
             if count := getattr(dropped, reason):
                 self._meters.dropped_samples.labels(reason=reason).inc(count)
-        partial = bool(points.warnings)
-        if fill and not partial:
-            window = _zeros_where_empty(window, points)
-        return Answer(window, partial=partial)
+
+    def _refuse_partial(self, points: Points) -> None:
+        if points.warnings:
+            self._count_warnings(points.warnings)
+            raise PartialAnswer(f"the source warns: {points.warnings[0]}")
 
     def _usable(self, found: list[tuple[dict[str, str], float]]) -> list[tuple[dict[str, str], float]]:
         kept = []
@@ -192,32 +250,6 @@ class PrometheusSource:
             self._meters.query_warnings.inc()
 
 
-class _Points:
-    """The points of several chunks, which must be of one series."""
-
-    def __init__(self) -> None:
-        self.stamps_s: Floats = np.empty(0)
-        self.values: Floats = np.empty(0)
-        self.warnings: tuple[str, ...] = ()
-        self.known_until_s = -np.inf  # the last instant that the source could know
-        self._series: set[_Labels] = set()
-
-    def add(self, reply: Reply, *, until: datetime) -> None:
-        """Take over one chunk, whose last point was asked for `until`."""
-        table, series = _matrix(reply.data)
-        self._series |= series
-        if len(self._series) > 1:
-            raise AnswerUnusable(_too_many(self._series))
-        # Date is cut to whole seconds, so the server may be up to one further.
-        self.known_until_s = (until - _EPOCH).total_seconds()
-        if reply.date is not None:
-            self.known_until_s = min(self.known_until_s, (reply.date - _EPOCH).total_seconds() + 1.0)
-        table = table[table[:, 0] <= self.known_until_s]
-        self.stamps_s = np.concatenate([self.stamps_s, table[:, 0]])
-        self.values = np.concatenate([self.values, table[:, 1]])
-        self.warnings += reply.warnings
-
-
 def _chunks(start: datetime, end: datetime, step_s: float) -> Iterator[tuple[datetime, datetime]]:
     """First and last evaluation of each query for the bins of [start, end)."""
     step = timedelta(seconds=step_s)
@@ -227,75 +259,16 @@ def _chunks(start: datetime, end: datetime, step_s: float) -> Iterator[tuple[dat
         yield start + (first + 1) * step, start + last * step
 
 
-def _zeros_where_empty(window: MetricWindow, points: _Points) -> MetricWindow:
+def _zeros_where_empty(window: MetricWindow, stamps_s: Floats, known_until_s: float) -> MetricWindow:
     ends_s = window.stamps_s + window.step_s
     origin_s = ends_s[0] if len(window) else 0.0
-    places = np.rint((points.stamps_s - origin_s) / window.step_s).astype(np.int64)
+    places = np.rint((stamps_s - origin_s) / window.step_s).astype(np.int64)
     # A bin with a NaN sample is not empty: something is there, and it cannot be told what.
     empty = np.ones(len(window), dtype=bool)
     empty[places[(places >= 0) & (places < len(window))]] = False
-    values = np.where(empty & (ends_s <= points.known_until_s), 0.0, window.values)
+    values = np.where(empty & (ends_s <= known_until_s), 0.0, window.values)
     return MetricWindow(window.start, window.step_s, values)
 
 
-def _matrix(data: Mapping[str, Any]) -> tuple[Floats, set[_Labels]]:
-    """Stamps and values (k, 2) of the only series, and the labels of all there are."""
-    series = _result(data, "matrix")
-    labels = {_labels(one) for one in series}
-    if len(series) > 1:
-        raise AnswerUnusable(_too_many(labels))
-    if not series:
-        return np.empty((0, 2)), set()
-    try:
-        return np.array([_sample(pair) for pair in series[0]["values"]]).reshape(-1, 2), labels
-    except (KeyError, TypeError, ValueError):
-        raise AnswerUnusable("the series has something other than pairs of a time and a number") from None
-
-
-def _vector(data: Mapping[str, Any]) -> list[tuple[dict[str, str], float]]:
-    try:
-        if data.get("resultType") == "scalar":
-            return [({}, _sample(data["result"])[1])]
-        return [(dict(_labels(one)), _sample(one["value"])[1]) for one in _result(data, "vector")]
-    except (KeyError, TypeError, ValueError):
-        raise AnswerUnusable("a series has something other than a time and a number") from None
-
-
-def _result(data: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
-    result = data.get("result")
-    if (
-        data.get("resultType") != kind
-        or not isinstance(result, list)
-        or not all(isinstance(one, dict) for one in result)
-    ):
-        raise AnswerUnusable(f"the answer's resultType is {str(data.get('resultType'))[:40]!r}, not {kind}")
-    return result
-
-
-def _labels(series: Mapping[str, Any]) -> _Labels:
-    labels = series.get("metric")
-    if not isinstance(labels, dict):
-        raise AnswerUnusable("a series comes without its labels")
-    return tuple(sorted((str(name), str(value)) for name, value in labels.items()))
-
-
-def _sample(pair: Any) -> tuple[float, float]:
-    stamp, value = pair
-    return float(stamp), float(value)
-
-
-def _too_many(series: set[_Labels]) -> str:
-    names = sorted({name for labels in series for name, _ in labels})
-    told = []
-    for name in names:
-        values = sorted({dict(labels).get(name, "") for labels in series})
-        if len(values) > 1:
-            told.append(f"{name} ({', '.join(values[:3])}{', ...' if len(values) > 3 else ''})")
-    return (
-        f"{len(series)} series where one is meant; they differ in {'; '.join(told[:5])}. "
-        "Aggregate them, for example with sum(...)"
-    )
-
-
 def _stamp(at: datetime) -> str:
-    return f"{(at - _EPOCH).total_seconds():.3f}"
+    return f"{(at - EPOCH).total_seconds():.3f}"

@@ -219,8 +219,14 @@ def _blended(ask: Ask, answer: Forecast, table: Floats) -> Forecast:
         fitted, answer.levels, theirs, table, steps=steps, age=_age(ask.recent)
     )
     rows = [answer.levels.index(level) for level in ask.levels]
-    values = answer.values[rows, :steps]
-    peaks = np.minimum(np.maximum(np.expm1(logs[rows]), 0.0) * fitted.offset, _top(ask))
+    logs = np.maximum.accumulate(np.maximum.accumulate(logs[rows], axis=0), axis=1)
+    both = np.stack((np.log1p(answer.values[rows, :steps] / fitted.offset), logs), axis=1)
+    # Where the trees say that the peak stays below the engine's values, both give way alike; but the
+    # middle of the values is the engine's, whose parts add up to it.
+    upper = np.searchsorted(ask.levels, 0.5, side="right")
+    mixture.agreed(both[upper:])
+    demand = np.maximum(np.expm1(np.maximum.accumulate(both, axis=0)), 0.0) * fitted.offset
+    values, peaks = demand[:, 0], np.minimum(demand[:, 1], _top(ask))
     peaks = np.maximum.accumulate(np.maximum.accumulate(np.maximum(peaks, values), axis=1), axis=0)
     return Forecast(answer.origin, answer.step_s, ask.levels, values, fitted.model, peaks)
 

@@ -259,6 +259,9 @@ def _told(rhythm: Rhythm, fits: Sequence[NativeFitted], seen: Sequence[Seen]) ->
     ratios = mixture.exceedance(np.where(trial.new, came, np.nan), verdict.watched)
     spacing = mixture.follow(learned.spacing[..., 0, :], np.moveaxis(ratios, -2, 0))
     tables = mixture.widen(conclude(learned, said, verdict, offset), spacing)
+    # A longer window holds the shorter one.
+    np.maximum.accumulate(tables[:, 1], axis=1, out=tables[:, 1])
+    tables = mixture.agreed(tables)
     level, days = views.base[:, -1], or_else(outlook.days[0, :, -1], 0.0)
     return _Told(tables, level, level + days, outlook.start[0, :, -1])
 

@@ -113,8 +113,8 @@ def _mixed(learned: Learned, said: Said, plain: Floats, share: Floats, places: t
 
 
 def _settled(table: Floats, last: Floats, said: Said, trust: Floats, places: tuple[int, ...]) -> Floats:
-    """The mixture's table, moved to that of the last value as far as that is trusted."""
-    return mixture.between(table, np.minimum(last, said.top), trust, places)
+    """The mixture's table, moved to the last value's as far as that is trusted; values and peaks agree."""
+    return mixture.agreed(mixture.between(table, np.minimum(last, said.top), trust, places))
 
 
 def _losses(learned: Learned, said: Said, came: Floats, plain: Floats, offset: float | Floats) -> Floats:
