@@ -1,5 +1,6 @@
 """Capacity that learns: when it reads, what is in force, and what a restart finds."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -128,6 +129,28 @@ async def test_it_holds_from_the_stated_time_after_its_boundary_and_not_before()
     assert before is not None
     assert before.at < newest.at
     assert one.taught_at(since + timedelta(seconds=60)) is newest
+
+
+async def test_what_took_long_to_learn_holds_from_the_first_tick_that_has_it() -> None:
+    may_end = asyncio.Event()
+
+    async def slow(lesson: Lesson) -> Taught:
+        await may_end.wait()
+        return taught_by(lesson)
+
+    one = learner(ToldPods(), teach=slow)
+    for minute in range(30):
+        one.start_due(NOON + timedelta(minutes=minute))
+        await asyncio.sleep(0)
+    may_end.set()
+    await one.settled()
+    late = NOON + timedelta(minutes=30)
+    one.start_due(late)
+    assert one.taught_at(late - TICK) is None
+    told = one.taught_at(late)
+    assert told is not None
+    assert told.at <= NOON
+    await one.stop()
 
 
 async def test_two_replicas_that_started_apart_obey_the_same_at_the_same_tick() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from made_windows import CHAT, GENERATION, NOW_S, RAG, TRUE, drawn
 from predictscale.core.law import LatencyTargets, Law, Mix
+from predictscale.core.lawcapacity import CapacityLaw
 from predictscale.core.lawcontext import (
     MOST_SPREAD,
     answer_spread,
@@ -17,7 +18,9 @@ from predictscale.core.lawcontext import (
     mean_context,
 )
 from predictscale.core.lawfit import fit_law
+from predictscale.core.lawguards import learn
 from predictscale.core.lawwindows import Windows
+from predictscale.core.needed import Demands, Limit
 
 CONTEXT_S = 1e-7
 MEAN = CHAT.context_tokens(0.0)
@@ -73,6 +76,19 @@ def test_contexts_that_cost_nothing_are_not_made_to(seed: int) -> None:
     assert fit_law(free, now_s=NOW_S).law.context_s < 0.3 * CONTEXT_S
 
 
+def test_contexts_that_are_short_just_after_prompts_do_not_make_prompts_cheap() -> None:
+    windows = drawn(noise=0.005, mix_spread=0.2, rows=600)
+    ratio = windows.input_tokens_per_s / windows.output_tokens_per_s
+    strayed = np.random.default_rng(1).standard_normal(600)
+    held = MEAN * np.exp(0.1 * strayed) * (ratio / np.median(ratio)) ** -0.8
+    loads = windows.rates @ np.array([TRUE.beta_s, TRUE.gamma_s])
+    dearer = CONTEXT_S * windows.output_tokens_per_s * (held - MEAN)
+    told = replace(windows, itl_s=windows.itl_s * (1 - loads) / (1 - loads - dearer), context_tokens=held)
+    assert fit_law(told, now_s=NOW_S).law.gamma_s == pytest.approx(TRUE.gamma_s, rel=0.1)
+    untold = replace(told, context_tokens=np.full(600, np.nan))
+    assert fit_law(untold, now_s=NOW_S).law.gamma_s < 0.75 * TRUE.gamma_s
+
+
 def test_a_pool_that_only_prefills_has_no_contexts_to_read() -> None:
     windows = replace(read(), output_tokens_per_s=np.zeros(600))
     assert context_slope(windows, mean_tokens=MEAN, recency=np.ones(600)) == 0
@@ -96,6 +112,20 @@ def test_longer_requests_never_cost_less(tokens: float, answer: float) -> None:
 def test_the_law_of_a_mix_is_that_of_the_windows_where_they_agree() -> None:
     assert READING.at(CHAT).beta_s == pytest.approx(TRUE.beta_s)
     assert isinstance(READING.at(CHAT), Law)
+
+
+def test_replicas_are_counted_by_the_law_of_the_mean_request() -> None:
+    learned = learn(read(), now_s=NOW_S, slo=LatencyTargets(itl_s=0.05))
+    demand = Demands(requests_rps=100.0, input_tokens_per_s=0.0, output_tokens_per_s=1e6)
+    replicas = [
+        CapacityLaw(
+            slo=LatencyTargets(itl_s=0.05), mix=mix, learned=learned, limits=frozenset({Limit.COMPUTE})
+        )
+        .needed(demand)
+        .replicas
+        for mix in (CHAT, replace(CHAT, input_tokens=8000.0))
+    ]
+    assert replicas[1] > 2 * replicas[0]
 
 
 def test_what_running_requests_hold_tells_how_answers_spread() -> None:

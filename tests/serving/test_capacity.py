@@ -170,6 +170,17 @@ def test_the_command_prints_what_rest_tells(monkeypatch: pytest.MonkeyPatch, cap
     assert json.loads(as_json.output) == body
 
 
+def test_what_contexts_cost_is_told_where_it_is_known() -> None:
+    assert LEARNED.fit is not None
+    reading = replace(LEARNED.fit.law, context_s=1e-7, context_tokens=640.0)
+    learned = replace(LEARNED, fit=replace(LEARNED.fit, law=reading))
+    told = json.loads(capacity_view(decided(replace(LAW, learned=learned))).model_dump_json())
+    said = "\n".join(lines("prod/chat", told))
+    assert "costs 10 µs more for each 100 tokens of context beyond 640" in said
+    plain = json.loads(capacity_view(decided(LAW)).model_dump_json())
+    assert "context" not in "\n".join(lines("prod/chat", plain))
+
+
 def test_windows_that_were_left_out_are_counted_by_reason() -> None:
     young = with_columns(drawn(rows=30, seed=1), {"pod_age_s": np.full(30, 60.0)})
     mixed = joined(drawn(), young)

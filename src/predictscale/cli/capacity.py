@@ -79,6 +79,11 @@ def _law(law: dict[str, Any]) -> list[str]:
         f"  empty {_ms(law['empty_s'])} ± {_ms(alpha)}; per output {_us(law['per_output_s'])} ± {_us(beta)}; "
         f"per input {_us(law['per_input_s'])} ± {_us(gamma)}"
     )
+    if law["per_context_s"]:
+        said.append(
+            f"  an output token costs {_us(100 * law['per_context_s'])} more for each 100 tokens of context "
+            f"beyond {law['context_tokens']:,.0f}"
+        )
     if law["ttft"] is not None:
         said.append(
             f"  p95 time to first token per uncached input token: {_us(law['ttft']['base_s'])} + "

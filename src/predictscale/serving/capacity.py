@@ -62,7 +62,13 @@ class LawView(BaseModel):
     empty_s: float = Field(description="Latency of an empty replica.")
     per_output_s: float = Field(description="Utilisation for each output token (or request) per second.")
     per_input_s: float = Field(description="Utilisation for each uncached input token per second.")
-    errors_s: tuple[float, float, float] = Field(description="Standard errors of the three.")
+    per_context_s: float = Field(
+        description="More per output token for each token of context beyond context_tokens; 0 if unknown."
+    )
+    context_tokens: float = Field(description="The context that per_output_s belongs to.")
+    errors_s: tuple[float, float, float] = Field(
+        description="Standard errors of empty, per_output and per_input."
+    )
     ttft: TtftView | None
     mape: float = Field(description="Mean absolute error of the fitted latency, as a share.")
     windows: int = Field(description="That it was learned from.")
@@ -186,6 +192,8 @@ def _law(fit: LawFit) -> LawView:
         empty_s=law.alpha_s,
         per_output_s=law.beta_s,
         per_input_s=law.gamma_s,
+        per_context_s=law.context_s,
+        context_tokens=law.context_tokens,
         errors_s=fit.errors_s,
         ttft=None if law.ttft is None else TtftView.model_validate(asdict(law.ttft)),
         mape=fit.mape,
