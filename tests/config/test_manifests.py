@@ -100,6 +100,16 @@ def test_a_rendered_trigger_says_what_was_given_and_what_keda_must_agree_with() 
     assert trigger["metadata"]["scalerAddress"].endswith(":6000")
 
 
+def test_a_rendered_trigger_names_the_deployment_so_that_its_pods_can_be_measured() -> None:
+    def told(text: str) -> object:
+        (trigger,) = yaml.safe_load(text)["spec"]["triggers"]
+        return trigger["metadata"].get("target")
+
+    silent = {key: text for key, text in INLINE.items() if key != "target"}
+    assert told(rendered(silent, target="other")) == "other"
+    assert told(rendered(INLINE, target="other")) == "shop"
+
+
 def test_a_rendered_behavior_goes_up_in_one_step_and_lands_exactly() -> None:
     behavior = manifest()["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleUp"] == {

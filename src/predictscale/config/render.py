@@ -44,7 +44,8 @@ def render_scaled_object(
         metadata: The trigger's, without scalerAddress; checked as the service will.
         service: The service that will read it.
         presets: The backends there are.
-        target: The Deployment to scale; by default the one that the settings know.
+        target: The Deployment to scale; by default the one that the settings know. A trigger that
+            describes its workload is told it too, so that lead times and fleets can be measured.
         scaler_address: Host and port of the service.
         polling_s: KEDA's pollingInterval [s].
 
@@ -54,6 +55,8 @@ def render_scaled_object(
     if resolved_later := [key for key in metadata if key.endswith("FromEnv")]:
         wants = "give values; what KEDA looks up in a container is not known here"
         raise SettingsError([Problem("metadata", f"holds {', '.join(resolved_later)}", wants)])
+    if target is not None and "workload" not in metadata:
+        metadata = {"target": target, **metadata}
     settings = parse_trigger(namespace, name, metadata, service, presets)
     deployment = target or settings.target
     if deployment is None:
