@@ -8,6 +8,8 @@ the answers moves each fleet. Of the one the answer is the forecast's, of the ot
 
 import asyncio
 import math
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -203,7 +205,7 @@ class EngineDay:
         write(self.server.url, *(arm.scraped.take() for arm in self.arms))
 
     async def live_by_decision(self, file: Path, until: datetime) -> None:
-        """Let the service move both fleets until then.
+        """Let the service move both fleets until then; what it shows at the end is kept with each.
 
         Args:
             file: The service's settings; both workloads are named in them.
@@ -251,7 +253,20 @@ async def _shown(service: Service, workload: WorkloadId) -> dict[str, Any]:
             answer = await rest.get(f"{base}/{path}")
             assert answer.status_code == 200, answer.text
             shown[path] = answer.json()
+    shown["printed"] = await _printed(service, workload)
     return shown
+
+
+async def _printed(service: Service, workload: WorkloadId) -> str:
+    """What `predictscale capacity` prints of it."""
+    cli = Path(sys.executable).parent / "predictscale"
+    url = f"http://127.0.0.1:{service.http_port}"
+    command = await asyncio.create_subprocess_exec(
+        cli, "capacity", str(workload), "--url", url, stdout=PIPE, stderr=PIPE
+    )
+    out, err = await command.communicate()
+    assert command.returncode == 0, err.decode()
+    return out.decode()
 
 
 def _keda(arm: Arm, channel: grpc.aio.Channel, clock: ManualClock) -> KedaStandIn:

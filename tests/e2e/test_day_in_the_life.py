@@ -131,6 +131,8 @@ def test_the_capacity_that_was_learned_is_the_engines(day: EngineDay, replica: T
         served = arm.shown["capacity"]["per_replica"] * (1 + IMBALANCE)
         assert served == pytest.approx(replica.output_tokens_per_s, rel=0.1)
         assert arm.shown["capacity"]["law"]["empty_s"] == pytest.approx(SLOW_ENGINE.iteration_s, rel=0.1)
+        served_each = f"{arm.shown['capacity']['per_replica']:,.4g} tokens/s per replica"
+        assert f"{arm.workload}: {served_each}, learned from the workload's own pods" in arm.shown["printed"]
 
 
 def test_the_lead_time_is_what_pods_took_and_what_lies_before_them(day: EngineDay) -> None:
