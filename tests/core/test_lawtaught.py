@@ -128,7 +128,7 @@ def test_no_window_at_all_teaches_why_there_is_no_law() -> None:
 def test_buckets_hide_little_of_the_shape(spread: float, median_s: float, seed: int) -> None:
     times_s = median_s * np.exp(spread * np.random.default_rng(seed).standard_normal(4000))
     true = float(np.quantile(times_s, 0.95) / times_s.mean())
-    assert shape_of(BOUNDS_S, histogram(times_s), float(times_s.mean())) == pytest.approx(true, rel=0.06)
+    assert shape_of(BOUNDS_S, histogram(times_s), float(times_s.mean())) == pytest.approx(true, rel=0.1)
 
 
 def test_a_histogram_that_cannot_tell_has_no_shape() -> None:
