@@ -5,6 +5,7 @@ would take an hour and test the library.
 """
 
 from datetime import timedelta
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from made_series import DAY_S, MONDAY, shop, window
 from predictscale.core.forecast import Forecast
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.errors import TryNextForecaster
+from predictscale.forecasters.base import Fitted
 from predictscale.forecasters.registry import FORECASTERS
 
 QUICK = sorted(name for name, forecaster in FORECASTERS.items() if not forecaster.slow)
@@ -83,6 +85,28 @@ def _sound(forecast: Forecast, recent: MetricWindow) -> None:
         assert (np.diff(table, axis=0) >= 0).all()
 
 
+@cache
+def _usual(seed: int) -> MetricWindow:
+    """Eight ordinary days, which several properties vary."""
+    return shop(days=8, step_s=900.0, seed=seed)
+
+
+@cache
+def _of_the_usual(name: str, seed: int) -> Forecast:
+    return _said(name, _usual(seed))
+
+
+@cache
+def _fitted(name: str, *, days: float) -> Fitted:
+    """On the beginning of ordinary days that do not end there."""
+    return FORECASTERS[name].fit(_going_on().between(MONDAY, MONDAY + timedelta(days=days)))
+
+
+@cache
+def _going_on() -> MetricWindow:
+    return shop(days=9, step_s=900.0, seed=7)
+
+
 def _said(name: str, series: MetricWindow) -> Forecast:
     return FORECASTERS[name].fit(series).predict(series, steps=_STEPS)
 
@@ -148,9 +172,8 @@ def test_a_handful_of_bins_is_enough_or_refused(name: str, bins: int) -> None:
 
 def _in_other_units(name: str, power: int, seed: int, *, rtol: float) -> None:
     """By powers of two, which lose no bits: what remains is what arithmetic adds."""
-    series = shop(days=8, step_s=900.0, seed=seed)
-    scaled = window(series.values * 2.0**power, step_s=900.0)
-    _alike(_said(name, series), _said(name, scaled), times=2.0**power, rtol=rtol)
+    scaled = window(_usual(seed).values * 2.0**power, step_s=900.0)
+    _alike(_of_the_usual(name, seed), _said(name, scaled), times=2.0**power, rtol=rtol)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -171,9 +194,8 @@ def test_other_units_give_the_same_forecast_of_a_slow_model_in_other_units(
 
 
 def _weeks_later(name: str, weeks: int, seed: int) -> None:
-    series = shop(days=8, step_s=900.0, seed=seed)
-    later = window(series.values, step_s=900.0, start=MONDAY + timedelta(weeks=weeks))
-    _alike(_said(name, series), _said(name, later), rtol=1e-9)
+    later = window(_usual(seed).values, step_s=900.0, start=MONDAY + timedelta(weeks=weeks))
+    _alike(_of_the_usual(name, seed), _said(name, later), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -193,13 +215,15 @@ def test_the_same_history_some_weeks_later_gives_the_same_forecast_of_a_slow_mod
 
 
 def _poisoned(name: str, poison: float, hours: int) -> None:
-    whole = shop(days=9, step_s=900.0, seed=7)
-    cut, origin = MONDAY + timedelta(days=8), MONDAY + timedelta(days=8, hours=hours)
-    poisoned = whole.values.copy()
-    poisoned[round((8 * DAY_S + hours * 3600) / 900.0) :] = poison
+    whole, days = _going_on(), 8
+    cut, origin = MONDAY + timedelta(days=days), MONDAY + timedelta(days=days, hours=hours)
+    values = whole.values.copy()
+    values[round((days * DAY_S + hours * 3600) / 900.0) :] = poison
+    poisoned = window(values, step_s=900.0)
+    fitted = FORECASTERS[name].fit(poisoned.between(MONDAY, cut))
     said = [
-        FORECASTERS[name].fit(w.between(MONDAY, cut)).predict(w.between(MONDAY, origin), steps=_STEPS).values
-        for w in (whole, window(poisoned, step_s=900.0))
+        fit.predict(seen.between(MONDAY, origin), steps=_STEPS).values
+        for fit, seen in ((_fitted(name, days=days), whole), (fitted, poisoned))
     ]
     np.testing.assert_array_equal(said[0], said[1])
 
