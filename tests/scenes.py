@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from inline_fits import InlineFits
 from predictscale.clock import ManualClock
 from predictscale.config.settings import WorkloadSettings
+from predictscale.control.ledger import Ledger
 from predictscale.control.shelf import ModelShelf
 from predictscale.control.tracker import Grid, Tracker
 from predictscale.core.demand import Signal, SignalName, WorkloadId
@@ -88,7 +89,13 @@ class Scene:
     def __post_init__(self) -> None:
         self.source = WatchedSource(ReplaySource({"shop_demand": shop_requests(seed=7)}, clock=self.clock))
 
-    def tracker(self, settings: WorkloadSettings | None = None, *, history: History | None = None) -> Tracker:
+    def tracker(
+        self,
+        settings: WorkloadSettings | None = None,
+        *,
+        history: History | None = None,
+        ledger: Ledger | None = None,
+    ) -> Tracker:
         """A tracker on this scene's source, with this scene's cache unless another is given."""
         settings = settings or settings_of()
         cache = history or self.history
@@ -102,6 +109,7 @@ class Scene:
             shelf=ModelShelf(cache, step_s=GRID.step_s),
             grid=GRID,
             turn=asyncio.Lock(),
+            ledger=ledger,
         )
 
     async def run(self, tracker: Tracker, *, ticks: int) -> Decision:

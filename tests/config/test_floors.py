@@ -218,12 +218,6 @@ def test_a_cold_start_is_priced_with_its_lead_time() -> None:
     assert cold.break_even_s == pytest.approx(35 * 60)
 
 
-def test_what_a_gateway_counts_is_seen_at_zero_unless_its_owner_knows_better() -> None:
-    assert [WarmthSettings().sighted(by_gateway=gateway) for gateway in (True, False)] == [True, False]
-    for told in (True, False):
-        assert WarmthSettings(seen_at_zero=told).sighted(by_gateway=not told) is told
-
-
 def test_half_a_cost_is_told_to_be_half() -> None:
     for field in ("shortage_cost", "cold_start_cost"):
         warmth = WarmthSettings.model_validate({field: 5.0})
@@ -316,8 +310,10 @@ def test_a_budget_without_a_price_or_above_the_quantile_is_told() -> None:
     budget = BudgetSettings(per_month=100.0, relaxed_quantile=0.9)
     assert budget.problem(PRICE, level=0.95) is None
     assert budget.problem(None, level=0.95) == (
-        "per_month", "is given without price", "give price.per_replica_hour"
+        "per_month", "is given without a price", "give price.per_replica_hour"
     )  # fmt: skip
+    spot_only = PriceSettings(pools={"spot": 1.0})
+    assert budget.problem(spot_only, level=0.95) == budget.problem(None, level=0.95)
     told = budget.problem(PRICE, level=0.8)
     assert told is not None
     assert told[0] == "relaxed_quantile"

@@ -46,7 +46,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path, content: str) -> None:
 
 def test_the_example_is_a_good_file() -> None:
     service = load_service(ROOT / "predictscale.example.yaml")
-    chat, shop = service.named_workloads(load_presets())
+    chat, code, shop = service.named_workloads(load_presets())
     assert (chat.workload, chat.level, chat.drain_s, chat.unit) == (
         WorkloadId("llm", "chat"),
         0.99,
@@ -54,6 +54,7 @@ def test_the_example_is_a_good_file() -> None:
         "tokens/s",
     )
     assert (shop.lead_time_s, shop.level, shop.hold_s) == (90, 0.95, 600)
+    assert [(pool.name, pool.target) for pool in code.pools] == [("on-demand", "code"), ("spot", "code-spot")]
 
 
 def test_flags_stand_above_the_environment_above_the_file_above_the_defaults(tmp_path: Path) -> None:

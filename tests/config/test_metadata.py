@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictscale.config.metadata import KEDA_KEYS, KEYS, parse_trigger
+from predictscale.config.metadata import KEDA_KEYS, KEYS, parse_trigger, pool_of
 from predictscale.config.presets import load_presets
 from predictscale.config.settings import ServiceSettings, WorkloadSettings
 from predictscale.core.demand import SignalName, WorkloadId
@@ -338,9 +338,41 @@ def test_a_named_workload_is_described_in_one_place_only() -> None:
     assert "is given with mode, maxReplicas; leave them out, or leave workload out" in problem
 
 
-def test_a_pool_is_refused_for_now() -> None:
-    assert "one pool per workload" in problems({**INLINE, "pool": "spot"})[0]
-    assert "one pool per workload" in problems({"workload": "chat", "pool": "spot"}, namespace="llm")[0]
+POOLED = ServiceSettings.model_validate(
+    {
+        "workloads": [
+            {
+                **NAMED,
+                "pools": [
+                    {"name": "on-demand", "kind": "on-demand", "target": "chat"},
+                    {"name": "spot", "kind": "spot", "target": "chat-spot"},
+                ],
+            }
+        ]
+    }
+)
+
+
+def test_a_trigger_that_names_a_workload_and_a_pool_gets_that_workload() -> None:
+    for metadata in ({"pool": "spot"}, {"poolFromEnv": "on-demand"}):
+        chat = parse({"workload": "chat", **metadata}, namespace="llm", service=POOLED)
+        assert chat == POOLED.named_workloads(PRESETS)[0]
+        assert pool_of(metadata) in {pool.name for pool in chat.pools}
+
+
+def test_a_pool_is_refused_where_there_is_none_to_ask_for() -> None:
+    (of_no_workload,) = problems({**INLINE, "pool": "spot"})
+    assert of_no_workload.startswith("scalerMetadata.pool: is given without workload")
+    (without_pools,) = problems({"workload": "chat", "pool": "spot"}, namespace="llm")
+    assert "'spot' is asked of llm/chat, which has no pools" in without_pools
+    named = {"namespace": "llm", "service": POOLED}
+    (misspelt,) = problems({"workload": "chat", "pool": "spott"}, **named)
+    assert "did you mean 'spot'?" in misspelt
+    (silent,) = problems({"workload": "chat"}, **named)
+    assert "scalerMetadata.pool: is missing; must be one of on-demand, spot" in silent
+    (hidden,) = problems({"workload": "chat", "poolFromEnv": "secret"}, **named)
+    assert "secret" not in hidden
+    assert hidden.startswith("scalerMetadata.poolFromEnv")
 
 
 def test_metadata_has_a_size() -> None:

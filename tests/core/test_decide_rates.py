@@ -24,6 +24,7 @@ from predictscale.core.lawwindows import KEEP_S, LeftOut
 from predictscale.core.needed import Demands, Limit
 from predictscale.core.offered import Rate, together
 from predictscale.core.plan import Health, Memory, OnStale, Policy, ReplicaPlan, Stage
+from predictscale.core.warmth import WarmCosts, Warmth
 from worlds import NOON, at, flat_forecast, forecast_of, policy
 
 FIT = LawFit(
@@ -266,3 +267,17 @@ def test_a_mix_with_plain_requests_takes_a_request_for_a_token() -> None:
         seen, flat_forecast(150), {Rate.REQUESTS: flat_forecast(150)}, replace(RULES, capacity=served)
     )
     assert plan.target == 8
+
+
+@pytest.mark.parametrize("here", [0.0, 20.0])
+def test_what_stands_ready_is_sized_by_the_law_too(here: float) -> None:
+    """What may come is taken to be of the present mix, and where nothing is here of the mean request."""
+    path = flat_forecast(60)
+    bold = replace(path, values=path.values * [[1.0], [3.0]])  # 60 at the median, 180 at 0.9
+    median = replace(RULES, level=0.5)
+    ready = replace(median, warmth=Warmth(costs=WarmCosts(idle_per_h=1, shortage_per_h=9)))
+    needed = replicas(plan_of(load(180.0)), Stage.CAPACITY)
+    assert needed > replicas(plan_of(load(60.0)), Stage.CAPACITY) > 1
+    floor = replicas(plan_of(load(here), bold, rules=ready), Stage.WARM)
+    assert floor == pytest.approx(needed, rel=0 if here else 0.2, abs=1 if not here else 0)
+    assert floor > replicas(plan_of(load(here), bold, rules=median), Stage.WARM)

@@ -192,7 +192,7 @@ def test_replicas_are_asked_for_one_lead_time_before_the_window_opens() -> None:
     assert held(window, opens - timedelta(seconds=300), lead_s=300) == 4
     found = calendar_floor(window, now=opens - timedelta(seconds=240), lead_s=300)
     assert found is not None
-    assert found.because == "'office' asks for 4 from Mon 08:00 UTC, in 240 s, and a start takes 300 s"
+    assert found.because == "'office' asks for 4 from Mon 08:00 UTC, in 240 s, and is asked for 300 s ahead"
     # The window's end is not led up to: what is there serves until then.
     assert held(window, on(date(2026, 3, 2), 20) - timedelta(seconds=1), lead_s=300) == 4
     assert held(window, on(date(2026, 3, 2), 20), lead_s=300) == 0

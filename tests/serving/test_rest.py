@@ -309,9 +309,10 @@ async def test_openapi_describes_every_answer_and_every_problem(front: Front) ->
     assert described["info"]["version"] == __version__
     assert set(described["paths"]) == {
         "/api/v1/workloads",
+        "/api/v1/costs",
         *(
             f"/api/v1/workloads/{{namespace}}/{{name}}{reader}"
-            for reader in [*READERS, "/tuning", "/lead-time", "/capacity"]
+            for reader in [*READERS, "/tuning", "/lead-time", "/pools", "/capacity", "/cost", "/savings"]
         ),
         "/healthz",
         "/readyz",

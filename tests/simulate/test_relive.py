@@ -18,11 +18,14 @@ from predictscale.control.shelf import ModelShelf
 from predictscale.control.tracker import Grid, Tracker
 from predictscale.control.tuning import SelfTuning
 from predictscale.control.tuningshelf import TuningShelf
+from predictscale.core.breakeven import ColdStart
 from predictscale.core.demand import Signal, SignalName, WorkloadId
 from predictscale.core.events import PlannedEvent
+from predictscale.core.floors import EVERY_DAY, CalendarFloor
 from predictscale.core.plan import Decision, Health, OnStale
 from predictscale.core.series import MetricWindow
 from predictscale.core.slo import Slo
+from predictscale.core.warmth import Warmth
 from predictscale.meters import Meters
 from predictscale.simulate.relive import Past, Relived, relive
 from predictscale.simulate.rolling import RollingTuner
@@ -245,3 +248,37 @@ async def test_coverage_is_of_all_windows_that_have_closed() -> None:
     assert relived.outcome.lead_s == 240.0
     # Of each minute of the hour; what came in the windows of the last ones is on record.
     assert relived.outcome.scored == 60
+
+
+async def test_floors_and_the_break_even_of_the_last_replica_are_obeyed_as_they_were() -> None:
+    """A workload that serves five minutes of each day, with a window that opens half an hour later."""
+    whole = recorded()
+    of_day_s = (whole.stamps_s - START.timestamp()) % 86400
+    visits = np.where(of_day_s < 300, 2.0, 0.0)
+    signals = {SignalName.DEMAND: MetricWindow(whole.start, TICK_S, visits)}
+    opens_s = 6 * 3600 + 30 * 60 + 2100  # 35 minutes after the start
+    window = CalendarFloor(
+        name="morning", days=EVERY_DAY, opens_s=opens_s, closes_s=opens_s + 600, replicas=3, zone="UTC"
+    )
+    wanted = settings(
+        min_replicas=0,
+        lead_time_s=60.0,
+        cooldown_s=60.0,
+        hold_s=60.0,
+        forecasters=("seasonal-naive-day",),
+        warmth=Warmth(floors=(window,), every_s=TICK_S),
+        cold=ColdStart(lost_value=0.2, idle_per_h=1, lead_s=60.0),  # as dear as 13 minutes
+    )
+    ticks = 4 * 40
+    decisions = await live(wanted, signals, ticks=ticks)
+    _, own = await again(wanted, signals, ticks=ticks)
+    assert_same(own, decisions)
+    targets = [decision.plan.target for decision in decisions]
+    asleep = [place for place, target in enumerate(targets) if target == 0]
+    rested = [decision.seen.rest for decision in decisions]
+    assert asleep, "nobody slept, so this morning shows nothing"
+    assert all(rest is not None for rest in rested)
+    assert asleep[0] >= 4 * (5 + 13)
+    # A tick before a lead time before the window opens.
+    assert targets[asleep[-1] + 1] == 3
+    assert asleep[-1] + 1 == (2100 - 60 - TICK_S) / TICK_S

@@ -22,10 +22,11 @@ def lead_times(
         clock: Tells a start of the service which past to read.
         book: Where readers find what was measured.
     """
-    if workload.target is None or not workload.measure_lead_time or not isinstance(source, PrometheusSource):
+    target = workload.measured_target
+    if target is None or not workload.measure_lead_time or not isinstance(source, PrometheusSource):
         return None
     kubernetes = load_cluster()[KUBERNETES]
-    place = Place(namespace=workload.workload.namespace, deployment=workload.target)
+    place = Place(namespace=workload.workload.namespace, deployment=target)
     return LeadTimes(
         workload.workload,
         source=source,

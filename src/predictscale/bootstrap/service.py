@@ -5,7 +5,8 @@ import contextlib
 import signal
 import socket
 from collections.abc import Coroutine, Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
@@ -17,12 +18,15 @@ from prometheus_client import start_http_server
 
 from predictscale.bootstrap.detect import BackendFinder
 from predictscale.bootstrap.leads import lead_times
+from predictscale.bootstrap.money import Treasury
+from predictscale.bootstrap.pools import pool_watch
 from predictscale.bootstrap.sizing import learner_of
 from predictscale.bootstrap.sources import Signals, Sources, replay_clock, replay_signals, replay_source
 from predictscale.bootstrap.tuning import PoolTuner
 from predictscale.clock import Clock, SystemClock
 from predictscale.config.metadata import parse_trigger
 from predictscale.config.presets import AUTO, Presets
+from predictscale.config.resolve import outlives_replicas
 from predictscale.config.settings import (
     ServerTls,
     ServiceSettings,
@@ -32,6 +36,7 @@ from predictscale.control.asks import Goal, Subject
 from predictscale.control.context import context_of
 from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.detecting import DetectingTracker
+from predictscale.control.eventbook import EventBook
 from predictscale.control.leads import LeadBook
 from predictscale.control.loop import Followed, Loop
 from predictscale.control.refit import FitPool
@@ -41,14 +46,21 @@ from predictscale.control.store import DecisionStore
 from predictscale.control.tracker import Grid, Tracker
 from predictscale.control.tuning import SelfTuning
 from predictscale.control.tuningshelf import TuningShelf
+from predictscale.core.demand import WorkloadId
+from predictscale.core.events import PlannedEvent
 from predictscale.errors import AskOwner, Problem, SettingsError
 from predictscale.forecasters.registry import resolve
 from predictscale.meters import Meters
+from predictscale.serving.events import EventDesk
 from predictscale.serving.grpc import ScalerServer
 from predictscale.serving.leads import LeadCollector
+from predictscale.serving.money import MoneyCollector, told_savings
+from predictscale.serving.pools import PoolCollector
 from predictscale.serving.rest import create_app
+from predictscale.serving.savings import SavingsCollector
 from predictscale.serving.telemetry import DecisionCollector
 from predictscale.serving.tls import TlsFiles, server_credentials
+from predictscale.serving.tokens import WriteTokens
 from predictscale.sources.base import Source
 from predictscale.sources.cached import CachedSource
 from predictscale.sources.history import History
@@ -73,6 +85,10 @@ class Service:
         clock: Whose time the data has; the machine's unless a replay brings its own.
         source: Where metrics come from, if not from the Prometheus of the settings.
         signals: What to ask `source` for; needed with `source`.
+
+    Raises:
+        FileUnusable: The file of announced events cannot be read.
+        SettingsError: The file of tokens cannot be read.
     """
 
     def __init__(
@@ -97,12 +113,17 @@ class Service:
         self._find = BackendFinder(self._presets, source_of=self._sources.of)
         path = settings.cache.path
         self._history = History(path=Path(path) if path is not None else None, meters=self.meters)
+        announced = settings.events.path
+        self._events = EventBook(Path(announced) if announced is not None else None)
+        tokens = settings.http.write_token_file
+        self._tokens = WriteTokens(Path(tokens)) if tokens is not None else None
         self._shelf = ModelShelf(self._history, step_s=settings.loop.step_s)
         self._fits = FitPool(
             meters=self.meters, workers=settings.fit.workers, deadline_s=settings.fit.deadline_s
         )
         self._tuner = PoolTuner(self._fits)
         self._leads = LeadBook()
+        self._treasury = Treasury(self._history, tick_s=settings.loop.tick_s)
         self._turn = asyncio.Lock()
         self._ticks = 0
         self.loop = Loop(
@@ -139,6 +160,9 @@ class Service:
         )
         self.meters.registry.register(DecisionCollector(self.store, self.desk, self.clock.now))
         self.meters.registry.register(LeadCollector(self._leads))
+        self.meters.registry.register(PoolCollector(self.store))
+        self.meters.registry.register(SavingsCollector(lambda: told_savings(self._treasury.book)))
+        self.meters.registry.register(MoneyCollector(self._treasury.book))
         self._spawn(self.loop.run())
         self.grpc = ScalerServer(
             self.desk,
@@ -207,6 +231,8 @@ class Service:
     def _tracker(self, workload: WorkloadSettings) -> Tracker:
         settings = self.settings
         source = self._sources.of(workload)
+        if workload.sighted is None and workload.backend is not None:
+            workload = replace(workload, sighted=outlives_replicas(workload.backend, self._presets))
         return Tracker(
             workload,
             self._signals(workload),
@@ -219,6 +245,9 @@ class Service:
             turn=self._turn,
             tuning=self._tuning(workload),
             sizing=self._sizing(workload, source),
+            ledger=self._treasury.ledger(workload, source=source),
+            announced=lambda at: self._announced(workload, at),
+            pools=pool_watch(workload, source=source, tick_s=settings.loop.tick_s),
             grid=Grid(
                 tick_s=settings.loop.tick_s,
                 step_s=settings.loop.step_s,
@@ -226,6 +255,15 @@ class Service:
                 refit_s=settings.fit.every_s,
             ),
         )
+
+    def _followed(self, workload: WorkloadId) -> WorkloadSettings | None:
+        """The settings of a workload that is followed; None of another."""
+        tracker = self.loop.tracker(workload)
+        return None if tracker is None else tracker.settings
+
+    def _announced(self, workload: WorkloadSettings, at: datetime) -> tuple[PlannedEvent, ...]:
+        """The planned events of a workload that were announced over REST by `at`."""
+        return self._events.planned(workload.workload, zone=workload.calendar.zone, at=at)
 
     def _sizing(self, workload: WorkloadSettings, source: Source) -> Sized:
         """Who measures what a workload's replicas serve and how long they take to start, where asked."""
@@ -244,7 +282,7 @@ class Service:
             key=f"{workload.workload}#{workload.fingerprint()}#{loop.step_s:g}",
             forecasters=workload.forecasters,
             context=context_of(workload),
-            events=workload.events,
+            events=(*workload.events, *self._announced(workload, self.clock.now())),
             tick_s=loop.tick_s,
             step_s=loop.step_s,
             history_s=loop.history_s,
@@ -264,13 +302,17 @@ class Service:
     def _on_tick(self) -> None:
         self.desk.expire()
         self._ticks += 1
+        # Another replica of the service may have been told of an event.
+        self._spawn(self._events.refresh())
         if self._ticks % _FLUSH_TICKS == 0:
             self._spawn(self._keep_house())
 
     async def _keep_house(self) -> None:
         """Write the cache; forget what is older than any history that is used."""
         used_s = self.settings.loop.history_s + self.settings.fit.every_s + _SPARE_S
-        await self._history.prune(self.clock.now() - timedelta(seconds=used_s))
+        oldest = self.clock.now() - timedelta(seconds=used_s)
+        await self._history.prune(oldest)
+        await self._events.prune(oldest)
         await self._history.flush()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
@@ -281,7 +323,13 @@ class Service:
     def _open_rest(self) -> None:
         self._http_socket = _listen(self.settings.http.host, self.settings.http.port)
         app = create_app(
-            store=self.store, desk=self.desk, now=self.clock.now, ready=lambda: self._ready, leads=self._leads
+            store=self.store,
+            desk=self.desk,
+            now=self.clock.now,
+            ready=lambda: self._ready,
+            leads=self._leads,
+            money=self._treasury.book,
+            events=EventDesk(book=self._events, tokens=self._tokens, settings_of=self._followed),
         )
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
         self._web = _Web(config)

@@ -6,6 +6,7 @@ from predictscale import __version__
 from predictscale.cli.backtest import backtest
 from predictscale.cli.capacity import capacity
 from predictscale.cli.discover import discover
+from predictscale.cli.events import events
 from predictscale.cli.local import check, render
 from predictscale.cli.offline import evaluate, forecast
 from predictscale.cli.remote import plan
@@ -28,6 +29,7 @@ app.command()(backtest)
 app.command()(tune)
 app.command()(capacity)
 app.command()(discover)
+app.add_typer(events, name="events")
 app.command()(check)
 app.command()(render)
 

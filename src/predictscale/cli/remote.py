@@ -44,7 +44,8 @@ def plan(workload: Workload, url: Url = DEFAULT_URL) -> None:
 
 
 def _staircase(title: str, steps: list[dict[str, Any]]) -> "Table":
-    from rich.table import Table  # noqa: PLC0415 - only `plan` draws it
+    from rich.markup import escape  # noqa: PLC0415 - only `plan` draws it
+    from rich.table import Table  # noqa: PLC0415 - the same
 
     table = Table(title=title, title_justify="left")
     table.add_column("stage", no_wrap=True)
@@ -52,19 +53,20 @@ def _staircase(title: str, steps: list[dict[str, Any]]) -> "Table":
     table.add_column("unit", no_wrap=True)
     table.add_column("because", overflow="fold")
     for step in steps:
-        table.add_row(step["stage"], f"{step['value']:,.6g}", step["unit"], step["because"])
+        table.add_row(step["stage"], f"{step['value']:,.6g}", step["unit"], escape(step["because"]))
     return table
 
 
 def forecast(workload: Workload, url: Url = DEFAULT_URL) -> None:
     """What is about to arrive: quantiles of the newest forecast, and what its median is made of."""
     from rich.console import Console  # noqa: PLC0415 - only this command draws
+    from rich.markup import escape  # noqa: PLC0415 - the same
     from rich.table import Table  # noqa: PLC0415 - the same
 
     answer = get(url, workload, "forecast")
     levels = [level for level in answer["levels"] if level in _SHOWN]
     table = Table(
-        title=f"{workload}: {answer['model']}, from {_clock(answer['origin'])}, in {answer['unit']}",
+        title=escape(f"{workload}: {answer['model']}, from {_clock(answer['origin'])}, in {answer['unit']}"),
         title_justify="left",
     )
     table.add_column("from")

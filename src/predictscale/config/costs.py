@@ -172,8 +172,8 @@ class BudgetSettings(Frozen):
             price: The workload's.
             level: The quantile that is covered while the budget does not bind.
         """
-        if price is None:
-            return "per_month", "is given without price", "give price.per_replica_hour"
+        if price is None or price.per_replica_hour is None:
+            return "per_month", "is given without a price", "give price.per_replica_hour"
         if self.relaxed_quantile > level:
             got = f"{self.relaxed_quantile:g} is above the quantile that is covered ({level:g})"
             return "relaxed_quantile", got, "must lie at or below it"

@@ -42,8 +42,8 @@ What a ScaledObject's `external` trigger may say, all of it text. Each key may a
 messages. The workload's namespace and name are those of the ScaledObject.
 
 With `workload`, nothing else may be given: a named workload is set in the service's file alone, so that
-two ScaledObjects that name it cannot disagree. It must be of the ScaledObject's own namespace. `pool` is
-refused in this version, which sizes one pool per workload.
+two ScaledObjects that name it cannot disagree. It must be of the ScaledObject's own namespace. Only `pool`
+may stand beside it, and must where that workload has pools: each is told its part of one decision.
 """
 
 _PRESETS = """\
@@ -90,7 +90,7 @@ def _workloads(name: str) -> Iterator[str]:
     yield f"{text}\n{_table([_row(n, f) for n, f in own.items()])}"
     for part, field in own.items():
         if (found := model_in(field.annotation)) is not None:
-            yield from _sections(found, (name, part))
+            yield from _sections(found, (name, part), listed=get_origin(field.annotation) is tuple)
 
 
 def _table(rows: list[str]) -> str:

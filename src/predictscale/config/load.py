@@ -27,8 +27,9 @@ from predictscale.errors import Problem, SettingsError
 PREFIX = "PREDICTSCALE_"
 """What the service's environment variables begin with."""
 
-CLI_VARIABLES = (PREFIX + "CONFIG", PREFIX + "URL")
-"""What the command line reads for itself: the settings file, the service's address. No settings."""
+CLI_VARIABLES = (PREFIX + "CONFIG", PREFIX + "URL", PREFIX + "TOKEN", PREFIX + "TOKEN_FILE")
+"""What the command line reads for itself: the settings file, the service's address, a bearer token for it
+or the token's file. No settings."""
 
 SHORT_NAMES: Mapping[str, Place] = {
     f"{PREFIX}GRPC_PORT": ("grpc", "port"),

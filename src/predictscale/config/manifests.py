@@ -13,7 +13,8 @@ from typing import Any
 
 from predictscale.config.durations import duration_s
 from predictscale.config.load import load_service
-from predictscale.config.metadata import KEYS, parse_trigger
+from predictscale.config.metadata import KEYS, parse_trigger, pool_of
+from predictscale.config.pools import PoolSettings
 from predictscale.config.presets import Presets, load_presets
 from predictscale.config.problems import show
 from predictscale.config.settings import LimitSettings, ServiceSettings
@@ -140,7 +141,11 @@ class _Manifest:
         settings = self._parsed(metadata, f"{where}.metadata.")
         if settings is None or self._kind != "ScaledObject":
             return
-        self._check_bounds(settings, where)
+        pool = settings.pool(pool_of(metadata) or "")
+        if pool is None:
+            self._check_bounds(settings, where)
+        else:
+            self._check_pool(settings, pool, where)
         self._check_landing(settings)
 
     def _texts(self, trigger: Mapping[str, Any], prefix: str) -> dict[str, str]:
@@ -208,11 +213,28 @@ class _Manifest:
             self._warn(f"{where}.metricType", show(metric_type), "should be AverageValue", why)
 
     def _check_bounds(self, settings: WorkloadSettings, where: str) -> None:
-        pairs = (
+        self._compare(
+            where,
             ("maxReplicas", settings.max_replicas, "maxReplicaCount", _DEFAULT_MAX),
             ("minReplicas", settings.min_replicas, "minReplicaCount", _DEFAULT_MIN),
             ("cooldownPeriod", settings.cooldown_s, "cooldownPeriod", _DEFAULT_COOLDOWN_S),
         )
+
+    def _check_pool(self, settings: WorkloadSettings, pool: PoolSettings, where: str) -> None:
+        """A pool has a ceiling and a Deployment of its own; its minimum is part of the decision."""
+        most = pool.pool(most=settings.max_replicas).max_replicas
+        self._compare(
+            where,
+            ("pool", most, "maxReplicaCount", _DEFAULT_MAX),
+            ("pool", settings.cooldown_s, "cooldownPeriod", _DEFAULT_COOLDOWN_S),
+        )
+        scaled = _at(self._spec, "scaleTargetRef", "name")
+        if scaled != pool.target:
+            got = f"{show(pool.name)} is {pool.target} while spec.scaleTargetRef.name is {show(scaled)}"
+            why = "the pool is counted by the pods of its own Deployment"
+            self._warn(f"{where}.metadata.pool", got, "should be equal", why)
+
+    def _compare(self, where: str, *pairs: tuple[str, float, str, int]) -> None:
         for key, ours, theirs_key, default in pairs:
             written = _at(self._spec, theirs_key)
             theirs = default if written is None else written

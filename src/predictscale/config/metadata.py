@@ -112,13 +112,12 @@ def parse_trigger(
     _check_size(metadata, service.limits.max_metadata_bytes, where)
     found = Findings()
     given = _given(metadata, where, found)
-    if "pool" in given.texts:
-        wants = "leave it out"
-        found.add(
-            given.where("pool"), "is not supported yet", wants, "this version sizes one pool per workload"
-        )
     if "workload" in given.texts:
         return _named(namespace, given, service, presets, found)
+    if "pool" in given.texts:
+        wants = "name a workload too, or leave it out"
+        why = "one decision is split over pools, which the service's file lists"
+        found.add(given.where("pool"), "is given without workload", wants, why)
     _check_limits(given, service, found)
     fields = _nested({KEYS[key]: text for key, text in given.texts.items() if key in KEYS})
     origin = Origin(
@@ -135,6 +134,11 @@ def parse_trigger(
         raise found.as_error() from None
     found.settle()
     return settings
+
+
+def pool_of(metadata: Mapping[str, str]) -> str | None:
+    """The pool that a trigger asks for; None if it names none."""
+    return metadata.get("pool", metadata.get("pool" + _SUFFIX))
 
 
 def _nested(fields: Mapping[str, str]) -> dict[str, object]:
@@ -220,7 +224,28 @@ def _named(
         found.collect(TenancyError([Problem(given.where("workload"), got, wants)]))
     found.settle()
     assert place is not None  # noqa: S101 - settle() has raised otherwise
-    return service.resolved(place, presets)
+    settings = service.resolved(place, presets)
+    _check_pool(settings, given, found)
+    found.settle()
+    return settings
+
+
+def _check_pool(settings: WorkloadSettings, given: _Given, found: Findings) -> None:
+    """A workload's pools are asked for one by one; one without pools has none to ask for."""
+    names = [pool.name for pool in settings.pools]
+    if "pool" not in given.texts:
+        if names:
+            got, why = "is missing", f"{settings.workload} is split over pools"
+            found.add(given.prefix + "pool", got, f"must be one of {', '.join(names)}", why)
+        return
+    asked = given.texts["pool"]
+    if not names:
+        got = f"{given.show('pool')} is asked of {settings.workload}, which has no pools"
+        found.add(given.where("pool"), got, "leave it out, or give the workload pools in the service's file")
+    elif asked not in names:
+        near = "" if "pool" in given.hidden else did_you_mean(asked, names)
+        wants = near or f"must be one of {', '.join(names)}"
+        found.add(given.where("pool"), f"{given.show('pool')} is no pool of {settings.workload}", wants)
 
 
 def _check_limits(given: _Given, service: ServiceSettings, found: Findings) -> None:

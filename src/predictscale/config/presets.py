@@ -109,6 +109,11 @@ class Teller(StrEnum):
     SIDECAR = "sidecar"  # the pods that are scaled, but any program in them
     GATEWAY = "gateway"  # something before them: its pods are not what is scaled
 
+    @property
+    def outlives_them(self) -> bool:
+        """Whether it counts on while there is none of the pods that are scaled."""
+        return self is Teller.GATEWAY
+
 
 class Discovery(Frozen):
     """By what a backend is found among the series of a Prometheus."""

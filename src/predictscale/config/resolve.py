@@ -13,13 +13,17 @@ from predictscale.config import promql
 from predictscale.config.calendars import holidays_of
 from predictscale.config.capacity import LearnedCapacity, telling_of
 from predictscale.config.durations import duration_text
+from predictscale.config.floors import floors_of
 from predictscale.config.objective import HIGHEST_LEVEL, LOWEST_LEVEL, SloSettings
+from predictscale.config.pools import DEFAULT_SPOT, pool_problems, rule_of
 from predictscale.config.presets import AUTO, Presets
 from predictscale.config.problems import HIDDEN, did_you_mean, show
+from predictscale.config.warmth import WarmthSettings
 from predictscale.config.workload import DRAIN_S, NamedWorkload, WorkloadDefaults, WorkloadSettings
 from predictscale.core.calendar import Calendar
 from predictscale.core.demand import SignalName, WorkloadId
 from predictscale.core.plan import Landing
+from predictscale.core.warmth import Warmth
 from predictscale.errors import Problem, SettingsError, TenancyError
 
 DEFAULT_LEVEL = 0.95
@@ -121,10 +125,14 @@ def resolve(written: NamedWorkload, *, terms: Terms, origin: Origin) -> Workload
     fresh_s = knobs.fresh_s if knobs.fresh_s is not None else 4 * terms.tick_s
     _check_replicas(written, knobs, origin, found)
     _check_times(knobs, fresh_s, terms, origin, found)
-    if knobs.landing is not Landing.EXACT and written.target is None:
+    _check_money(written, knobs, level, origin, found)
+    _check_grid(knobs, terms, origin, found)
+    _check_pools(written, origin, found)
+    if knobs.landing is not Landing.EXACT and written.target is None and not written.pools:
         wants = f"give {origin.called('target')}, the Deployment whose replicas decide"
         found.add(origin.where("landing"), f"{origin.show('landing', knobs.landing)} without a target", wants)
     found.settle()
+    warmth, price = knobs.warmth, knobs.price
     return WorkloadSettings(
         workload=WorkloadId(written.namespace, written.name),
         capacity_per_replica=written.capacity_per_replica,
@@ -148,6 +156,27 @@ def resolve(written: NamedWorkload, *, terms: Terms, origin: Origin) -> Workload
         drain_s=max(slo.wait_s, DRAIN_S) if slo is not None else DRAIN_S,
         min_replicas=knobs.min_replicas,
         warm_replicas=knobs.warm_replicas,
+        warmth=Warmth(
+            floors=floors_of(knobs.floors, knobs.time_zone),
+            costs=warmth.costs(price) if warmth is not None else None,
+            every_s=terms.tick_s if knobs.floors else 0.0,
+        ),
+        cold=warmth.cold_start(price, lead_s=knobs.lead_time_s) if warmth is not None else None,
+        sighted=_sighted(written, warmth, terms),
+        tiers=warmth.tiers() if warmth is not None else (),
+        price=price.price() if price is not None else None,
+        power=price.power() if price is not None else None,
+        grid=price.grid if price is not None else None,
+        budget=None
+        if written.budget is None or price is None
+        else written.budget.monthly(currency=price.currency, zone=knobs.time_zone),
+        relaxed_level=written.budget.relaxed_quantile if written.budget is not None else LOWEST_LEVEL,
+        labels=tuple(sorted(knobs.labels.items())),
+        pools=written.pools,
+        spot=rule_of(written.pools, written.spot, price, lead_time_s=knobs.lead_time_s),
+        mixed=written.spot.mixed(written.target)
+        if written.spot is not None and written.target is not None
+        else None,
         hold_s=knobs.hold_s if knobs.hold_s is not None else max(2 * knobs.lead_time_s, 600.0),
         on_stale=knobs.on_stale,
         stale_after_s=knobs.stale_after_s,
@@ -342,6 +371,70 @@ def _aim(
         why = f"forecasts carry quantiles from {LOWEST_LEVEL:g} to {HIGHEST_LEVEL:g}"
         found.add(origin.where("slo.max_violation"), shown, wants, why)
     return min(max(level, knobs.tuning.lowest_quantile), most), chosen.slo
+
+
+def outlives_replicas(backend: str, presets: Presets) -> bool:
+    """Whether a backend's signals go on while there is no replica; one that does not say is taken to.
+
+    Raises:
+        KeyError: The presets do not hold it.
+    """
+    preset = presets[backend]
+    found = (presets[preset.further_of] if preset.further_of is not None else preset).discovery
+    return found is None or found.told_by.outlives_them
+
+
+def _sighted(written: NamedWorkload, warmth: WarmthSettings | None, terms: Terms) -> bool | None:
+    """Whether demand can be seen at zero: as the owner says, or as the backend is; None until it is found."""
+    if warmth is not None and warmth.seen_at_zero is not None:
+        return warmth.seen_at_zero
+    if written.backend is None:
+        # Whoever writes a query knows who counts.
+        return True
+    return None if written.backend == AUTO else outlives_replicas(written.backend, terms.presets)
+
+
+def _check_money(
+    written: NamedWorkload,
+    knobs: WorkloadDefaults,
+    level: float,
+    origin: Origin,
+    found: Findings,
+) -> None:
+    for place, floor in enumerate(knobs.floors):
+        if floor.replicas > written.max_replicas:
+            most, ceiling = origin.show("max_replicas", written.max_replicas), origin.called("max_replicas")
+            got = f"{floor.replicas} is more than {ceiling} ({most})"
+            found.add(origin.where(f"floors[{place}].replicas"), got, "a floor lies at or below the ceiling")
+    problems = {
+        "warmth": knobs.warmth and knobs.warmth.problem(knobs.price, lead_s=knobs.lead_time_s),
+        "budget": written.budget and written.budget.problem(knobs.price, level=level),
+    }
+    for section, problem in problems.items():
+        if problem:
+            name, got, wants = problem
+            found.add(origin.where(f"{section}.{name}"), got, wants)
+
+
+def _check_pools(written: NamedWorkload, origin: Origin, found: Findings) -> None:
+    if not written.pools:
+        if written.spot is not None and written.target is None:
+            wants = f"give {origin.called('target')}, the Deployment on such nodes, or pools"
+            found.add(origin.where("spot"), "is given without a target", wants)
+        return
+    if written.target is not None:
+        got = f"{origin.show('target', written.target)} is given with pools"
+        found.add(origin.where("target"), got, "leave it out: each pool has its own")
+    wrong = pool_problems(written.pools, written.spot or DEFAULT_SPOT, most=written.max_replicas)
+    for name, got, wants in wrong:
+        found.add(origin.where(name), got, wants)
+
+
+def _check_grid(knobs: WorkloadDefaults, terms: Terms, origin: Origin, found: Findings) -> None:
+    query = knobs.price.grid.query if knobs.price is not None and knobs.price.grid is not None else None
+    if query is not None and terms.reads_promql:
+        where, size = origin.where("price.grid.query"), terms.max_query_bytes
+        _attempt(lambda: str(promql.parse(query, where=where, max_bytes=size)), hidden=False, found=found)
 
 
 def _check_replicas(written: NamedWorkload, knobs: WorkloadDefaults, origin: Origin, found: Findings) -> None:

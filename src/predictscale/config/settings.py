@@ -69,6 +69,13 @@ class HttpSettings(Frozen):
 
     host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod serves its network
     port: Port = Field(default=8080, description="Port; 0 is any free one, printed at start.")
+    write_token_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A file of bearer tokens that may announce planned events, one a line, perhaps after a "
+        "name; read again when it changes. Without it nobody may. Tokens travel as they are: let a proxy "
+        "or a mesh bring TLS.",
+    )
 
 
 class MetricsSettings(Frozen):
@@ -179,6 +186,16 @@ class CacheSettings(Frozen):
     )
 
 
+class EventBookSettings(Frozen):
+    """Planned events that are announced over REST. Not disposable."""
+
+    path: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The file; replicas of the service share one. Without it they are gone at a restart.",
+    )
+
+
 class LimitSettings(Frozen):
     """What those who write triggers may do."""
 
@@ -252,6 +269,9 @@ class ServiceSettings(Frozen):
         default=None, description="Files or the generator instead, to try and to look again at a past week."
     )
     cache: CacheSettings = Field(default=CacheSettings(), description="History on disk.")
+    events: EventBookSettings = Field(
+        default=EventBookSettings(), description="Planned events that are announced over REST."
+    )
     limits: LimitSettings = Field(
         default=LimitSettings(), description="What those who write triggers may do."
     )

@@ -33,8 +33,8 @@ class WarmthSettings(Frozen):
     )
     seen_at_zero: bool | None = Field(
         default=None,
-        description="Whether demand is counted while there is no replica; only then does the last one go by "
-        "break-even. If not given: what a gateway or router counts is, what the engine counts is not.",
+        description="Whether demand is counted while there is no replica; only then does the last one go. If "
+        "not given: what a backend's engine or sidecar counts is not, what a gateway or query counts is.",
     )
     asleep_wake_s: Span | None = Field(
         default=None, le=DAY_S, description="How long a sleeping replica takes to serve, if some may sleep."
@@ -74,14 +74,6 @@ class WarmthSettings(Frozen):
         if self.cold_start_cost is None:
             return None
         return ColdStart(lost_value=self.cold_start_cost, idle_per_h=self._idle(price), lead_s=lead_s)
-
-    def sighted(self, *, by_gateway: bool) -> bool:
-        """Whether demand can be seen while there is no replica.
-
-        Args:
-            by_gateway: Whether the backend's signals are told by something before the replicas.
-        """
-        return by_gateway if self.seen_at_zero is None else self.seen_at_zero
 
     def tiers(self) -> tuple[Tier, ...]:
         """The tiers of standby that there are, running ones first."""

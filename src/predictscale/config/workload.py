@@ -9,13 +9,14 @@ must be given, and a capacity, or the latency targets that one is learned from.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from predictscale.config.calendars import holiday_code, zone_name
 from predictscale.config.capacity import CapacitySettings, LearnedCapacity
+from predictscale.config.costs import BudgetSettings, CostLabels, GridSettings, PriceSettings
 from predictscale.config.fields import (
     DAY_S,
     Count,
@@ -27,6 +28,7 @@ from predictscale.config.fields import (
     Span,
     Url,
 )
+from predictscale.config.floors import FloorSettings
 from predictscale.config.lead import DEFAULT_DELAYS, DelaySettings
 from predictscale.config.models import FourierSettings, ProphetSettings
 from predictscale.config.objective import (
@@ -37,13 +39,21 @@ from predictscale.config.objective import (
     TuningSettings,
 )
 from predictscale.config.planned import EventSettings
+from predictscale.config.pools import PoolSettings, SpotSettings
 from predictscale.config.presets import Presets, fleet_signals
+from predictscale.config.warmth import WarmthSettings
+from predictscale.core.breakeven import ColdStart
+from predictscale.core.budget import MonthlyBudget
 from predictscale.core.calendar import Calendar
 from predictscale.core.capacity import Capacity, CapacityModel
+from predictscale.core.carbon import Power
+from predictscale.core.cost import Price
 from predictscale.core.demand import Signal, SignalName, WorkloadId
 from predictscale.core.events import PlannedEvent
 from predictscale.core.plan import Landing, Mode, OnStale, Policy
+from predictscale.core.pools import PoolKind, PoolPolicy, Pools
 from predictscale.core.slo import Slo
+from predictscale.core.warmth import Tier, Warmth
 
 DEFAULT_FORECASTERS = ("auto", "native", "seasonal-naive-day", "last-value")
 """The chain of a workload whose owner chose none."""
@@ -125,6 +135,18 @@ class WorkloadDefaults(Frozen):
         default=None,
         description="Whose public holidays it keeps: a country's code, or that of a part of it, as DE-BY.",
     )
+    floors: tuple[FloorSettings, ...] = Field(
+        default=(), max_length=200, description="Replicas that should serve in windows of the calendar."
+    )
+    warmth: WarmthSettings | None = Field(
+        default=None, description="What stands ready by what idle and missing replicas cost."
+    )
+    price: PriceSettings | None = Field(
+        default=None, description="What a replica costs by the hour, and what it draws."
+    )
+    labels: CostLabels = Field(
+        default_factory=dict, description="Labels that costs are summed by, such as team: search."
+    )
     events: tuple[EventSettings, ...] = Field(
         default=(),
         max_length=200,
@@ -180,6 +202,18 @@ class NamedWorkload(WorkloadDefaults):
         default=None, description="Latency targets, to have what a replica serves learned."
     )
     max_replicas: Count = Field(ge=1, description="Never more.")
+    budget: BudgetSettings | None = Field(
+        default=None, description="What it may cost in a calendar month; with price."
+    )
+    pools: tuple[PoolSettings, ...] = Field(
+        default=(),
+        max_length=10,
+        description="Its pools, each a Deployment with a ScaledObject of its own, instead of target.",
+    )
+    spot: SpotSettings | None = Field(
+        default=None,
+        description="What is wanted of spot nodes, with pools; without them, a margin for target's nodes.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +224,7 @@ class WorkloadSettings:
         workload: Whose.
         capacity_per_replica: Demand that a replica serves, per second; None if that is learned.
         learned: How it is learned; None if it is given.
-        max_replicas: The ceiling.
+        max_replicas: The ceiling; with pools, of what must serve.
         backend: The preset of its signals, or None if it has a query.
         asks: What the preset asks, as a hash: the owner may have changed it under the same name.
         selector: Matchers for the preset, bound to the namespace and ready to be put inside braces.
@@ -209,6 +243,19 @@ class WorkloadSettings:
         drain_s: A queue is served within this time [s].
         min_replicas: Never fewer.
         warm_replicas: A floor beside it.
+        warmth: Floors by the calendar and by costs.
+        cold: What a cold start costs; None if the last replica goes as soon as nothing is expected.
+        sighted: Whether demand can be seen while there is no replica; None until a backend is found.
+        tiers: The kinds of standby there are.
+        price: What replicas cost; None if that is not known.
+        power: What they draw, likewise.
+        grid: What the grid emits, likewise.
+        budget: What they may cost in a month; None for no such ceiling.
+        relaxed_level: The quantile that is still covered once the budget binds.
+        labels: Names and values that costs are summed by.
+        pools: Its pools, if it has any.
+        spot: What is wanted of them, or of nodes that may be lost; None for neither.
+        mixed: The one Deployment on such nodes, where there are no pools.
         hold_s: How long a target is remembered before scale-down [s].
         on_stale: What follows when data is missing for long.
         stale_after_s: How long that is [s].
@@ -245,6 +292,19 @@ class WorkloadSettings:
     drain_s: float = DRAIN_S
     min_replicas: int = 1
     warm_replicas: int = 0
+    warmth: Warmth = field(default_factory=Warmth)
+    cold: ColdStart | None = None
+    sighted: bool | None = True
+    tiers: tuple[Tier, ...] = ()
+    price: Price | None = None
+    power: Power | None = None
+    grid: GridSettings | None = None
+    budget: MonthlyBudget | None = None
+    relaxed_level: float = 0.5
+    labels: tuple[tuple[str, str], ...] = ()
+    pools: tuple[PoolSettings, ...] = ()
+    spot: PoolPolicy | None = None
+    mixed: PoolSettings | None = None
     hold_s: float = _SHORTEST_HOLD_S
     on_stale: OnStale = OnStale.FLOOR
     stale_after_s: float = 600.0
@@ -270,6 +330,16 @@ class WorkloadSettings:
         """Whether settings are chosen from the objective."""
         return self.slo is not None and self.tuning.enabled
 
+    @property
+    def measured_target(self) -> str | None:
+        """The Deployment whose starts tell the lead time: with pools, the one that stands in for spot."""
+        on_demand = (pool.target for pool in self.pools if pool.kind is PoolKind.ON_DEMAND)
+        return next(on_demand, self.target)
+
+    def pool(self, name: str) -> PoolSettings | None:
+        """One of its pools; None if there is none of that name."""
+        return next((pool for pool in self.pools if pool.name == name), None)
+
     def policy(self) -> Policy:
         """What a decision obeys; of a capacity that is learned, as long as nothing was."""
         return Policy(
@@ -279,6 +349,10 @@ class WorkloadSettings:
             min_replicas=self.min_replicas,
             max_replicas=self.max_replicas,
             warm_replicas=self.warm_replicas,
+            warmth=self.warmth,
+            cold=self.cold,
+            sighted=bool(self.sighted),
+            relaxed_level=self.relaxed_level,
             drain_s=self.drain_s,
             hold_s=self.hold_s,
             fresh_s=self.fresh_s,
@@ -287,6 +361,7 @@ class WorkloadSettings:
             cooldown_s=self.cooldown_s,
             landing=self.landing,
             mode=self.mode,
+            pools=self._split(),
         )
 
     def signals(self, presets: Presets) -> dict[SignalName, Signal]:
@@ -326,6 +401,12 @@ class WorkloadSettings:
             "fourier": self.fourier.model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _split(self) -> Pools | None:
+        if self.spot is None:
+            return None
+        pools = tuple(pool.pool(most=self.max_replicas) for pool in self.pools)
+        return Pools(pools=pools, rule=self.spot)
 
     def _capacity(self) -> Capacity:
         if self.learned is not None:

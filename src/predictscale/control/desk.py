@@ -4,19 +4,21 @@ KEDA neither announces a ScaledObject nor says when it is gone, and it tells the
 triggers of one apart by nothing but their metadata. So any call registers,
 silence expires, and a trigger that is left out when its siblings are asked has
 been edited away, for KEDA asks all triggers of a ScaledObject in one round.
-Answers are read from the store; nothing here queries, fits or waits.
+Answers are read from the store; nothing here queries, fits or waits. The pools of
+a workload are told their parts of one decision.
 
 Refuses to follow one workload by two descriptions at a time.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
 import structlog
 
 from predictscale.clock import Clock
+from predictscale.config.metadata import pool_of
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control.store import DecisionStore
 from predictscale.core.demand import WorkloadId
@@ -55,6 +57,8 @@ class Registration:
     error: SettingsError | None
     since: datetime
     last_seen_s: float
+    pool: str | None = field(default=None)
+    """The pool it asks for, where its workload has pools."""
     listeners: int = field(default=0)
     left_out_s: float | None = field(default=None)
     """When a sibling was first asked in a later round than this one."""
@@ -129,7 +133,7 @@ class Desk:
             TooManyWorkloads: The limit is reached.
             AnswerUnavailable: There is no decision yet, or none that is still valid.
         """
-        _, settings = self._admit(ref)
+        trigger, settings = self._admit(ref)
         latest = self._store.latest(settings.workload)
         if latest is None:
             raise AnswerUnavailable(f"{settings.workload}: its history is being read; no decision yet")
@@ -138,7 +142,7 @@ class Desk:
                 f"{settings.workload}: the last decision is of {latest.seen.now:%H:%M:%S} UTC "
                 f"and was valid until {latest.valid_until:%H:%M:%S}"
             )
-        return latest
+        return _for(trigger, latest)
 
     async def changes(self, ref: Ref) -> AsyncIterator[Decision]:
         """The newest valid decision at once, if there is one, then each new one; never ends by itself.
@@ -152,7 +156,7 @@ class Desk:
         try:
             async for decision in self._store.changes(settings.workload):
                 if self._clock.now() <= decision.valid_until:
-                    yield decision
+                    yield _for(trigger, decision)
         finally:
             trigger.listeners -= 1
             trigger.last_seen_s = self._clock.monotonic_s()
@@ -211,6 +215,7 @@ class Desk:
             error=error,
             since=self._clock.now(),
             last_seen_s=self._clock.monotonic_s(),
+            pool=None if settings is None or not settings.pools else pool_of(ref.metadata),
         )
         if self._describes(trigger):
             self._follow(scaled_object, trigger)
@@ -270,6 +275,11 @@ class Desk:
             self._follow(scaled_object, heir)
         else:
             self._following.untrack(trigger.settings.workload)
+
+
+def _for(trigger: Registration, decision: Decision) -> Decision:
+    """The decision as the trigger's pool is told of it."""
+    return decision if trigger.pool is None else replace(decision, pool=trigger.pool)
 
 
 def _left_out(trigger: Registration, *, newest_s: float, now_s: float) -> bool:

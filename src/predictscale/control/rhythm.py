@@ -62,7 +62,9 @@ def relived_s(policy: Policy, *, tick_s: float, tuned: bool) -> float:
         tuned: Whether settings are chosen, and may hold longer than the owner's.
     """
     hold_s = max(policy.hold_s, LONGEST_HOLD_S) if tuned else policy.hold_s
-    return hold_s + max(policy.fresh_s, tick_s)
+    # What pools remember follows what they were asked for, which follows what was wanted before.
+    pooled_s = 0.0 if policy.pools is None else policy.pools.remembered_s
+    return hold_s + pooled_s + max(policy.fresh_s, tick_s)
 
 
 def watched_s(policy: Policy, *, tick_s: float, tuned: bool) -> float:

@@ -9,7 +9,7 @@ Refuses to read anything: where bins come from is not its business.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -33,6 +33,9 @@ _log = structlog.get_logger(__name__)
 
 _SCORED_S = 86400.0
 """Coverage is of the last day."""
+
+_Asked = tuple[datetime, float, tuple[PlannedEvent, ...]]
+"""What a forecast depends on beside the model: where it begins, how far it reaches [s], its events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,7 @@ class Strand:
         shelf: Where they are kept across restarts.
         grid: The rhythm.
         scored_s: The horizons whose forecasts are scored [s].
+        events: The planned events that are known at an instant; those of the settings if not given.
     """
 
     def __init__(
@@ -93,18 +97,20 @@ class Strand:
         shelf: ModelShelf,
         grid: Grid,
         scored_s: Collection[float] = (),
+        events: Callable[[datetime], tuple[PlannedEvent, ...]] | None = None,
     ) -> None:
         self.series = series
         self.bins: MetricWindow | None = None
         """The history, up to the last whole bin; laid by the strand's holder."""
         self._settings = settings
         self._context = context_of(settings)
+        self._events = events or (lambda _: settings.events)
         self._fits, self._shelf, self._grid = fits, shelf, grid
         self._boards = [
             Scoreboard(lead_s=lead_s, span_s=_SCORED_S, step_s=grid.step_s) for lead_s in sorted(scored_s)
         ]
         self._model: ShelvedModel | None = None
-        self._told: tuple[tuple[datetime, float], Forecast | None, tuple[str, ...]] | None = None
+        self._told: tuple[_Asked, Forecast | None, tuple[str, ...]] | None = None
         self._refit: asyncio.Task[None] | None = None
         self._tried: datetime | None = None
 
@@ -118,7 +124,7 @@ class Strand:
     def forecast(
         self, at: datetime, *, reach_s: float, worth: float | None = 1.0
     ) -> tuple[Forecast | None, tuple[str, ...]]:
-        """The forecast from the last whole bin before `at`; one for all ticks that share that bin.
+        """The forecast from the last whole bin before `at`; one for all ticks that share bin and events.
 
         Args:
             at: The tick.
@@ -132,16 +138,18 @@ class Strand:
         if self.bins is None or self._model is None:
             return None, ("no model is fitted yet",)
         end = floor_to_grid(at, self._grid.step_s)
-        if self._told is not None and self._told[0] == (end, reach_s):
+        events = self._events(at)
+        asked = (end, reach_s, events)
+        if self._told is not None and self._told[0] == asked:
             return self._told[1:]
         recent = self.bins.between(end - timedelta(seconds=self._grid.history_s), end)
         missing = round((end - recent.end).total_seconds() / self._grid.step_s)
         steps = int((reach_s + self._grid.tick_s) // self._grid.step_s) + 2 + missing
         try:
-            forecast, notes = self._foresee(self._model.fitted, recent, steps, worth)
+            forecast, notes = _foresee(self._model.fitted, recent, steps, events, worth=worth)
         except TryNextForecaster as unusable:
             forecast, notes = None, (f"no forecaster can serve: {unusable}",)
-        self._told = ((end, reach_s), forecast, (*self._model.notes, *notes))
+        self._told = (asked, forecast, (*self._model.notes, *notes))
         return self._told[1:]
 
     def score(self, forecast: Forecast | None) -> tuple[Outcome, ...]:
@@ -176,16 +184,6 @@ class Strand:
             self._refit.cancel()
             await asyncio.gather(self._refit, return_exceptions=True)
 
-    def _foresee(
-        self, fitted: FittedChain, recent: MetricWindow, steps: int, worth: float | None
-    ) -> tuple[Forecast, tuple[str, ...]]:
-        """What the chain says of a window without its events, with those that are to come."""
-        recent = usual(recent, self._settings.events, keep_present=True)
-        forecast, notes = fitted.forecast(recent, steps=steps)
-        counted = (_counted(event, worth) for event in self._settings.events)
-        coming = [event for event in counted if event is not None]
-        return planned(decomposed(forecast, fitted, recent), coming), notes
-
     async def _fit(self, at: datetime, *, quick: bool) -> None:
         """Fit the workload's chain on the history up to the refit boundary and serve the result."""
         if self.bins is None:
@@ -195,7 +193,7 @@ class Strand:
         try:
             result = await self._fits.fit(
                 self._settings.forecasters,
-                usual(window, self._settings.events),
+                usual(window, self._events(at)),
                 quick_only=quick,
                 context=self._context.around(window.start, window.end),
                 previous=self._model.fitted if self._model is not None else None,
@@ -224,6 +222,22 @@ class Strand:
             step_s=self._grid.step_s,
             refit_s=self._grid.refit_s,
         )
+
+
+def _foresee(
+    fitted: FittedChain,
+    recent: MetricWindow,
+    steps: int,
+    events: Sequence[PlannedEvent],
+    *,
+    worth: float | None,
+) -> tuple[Forecast, tuple[str, ...]]:
+    """What the chain says of a window without its events, with those that are to come."""
+    recent = usual(recent, events, keep_present=True)
+    forecast, notes = fitted.forecast(recent, steps=steps)
+    counted = (_counted(event, worth) for event in events)
+    coming = [event for event in counted if event is not None]
+    return planned(decomposed(forecast, fitted, recent), coming), notes
 
 
 def _counted(event: PlannedEvent, worth: float | None) -> PlannedEvent | None:

@@ -7,13 +7,16 @@ replicas is obeyed on top of the owner's settings, and self-tuning's choices bef
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from predictscale.config.settings import WorkloadSettings
+from predictscale.control.idleness import Idleness
+from predictscale.control.ledger import Ledger
 from predictscale.control.observe import Watch, observation
 from predictscale.control.past import Past
+from predictscale.control.pools import PoolWatch
 from predictscale.control.rates import Rates
 from predictscale.control.rhythm import relived_s, watched_s
 from predictscale.control.shelf import ModelShelf
@@ -22,10 +25,11 @@ from predictscale.control.step import StepMemory, step
 from predictscale.control.strand import Fits, Grid, Strand
 from predictscale.control.tuning import SelfTuning
 from predictscale.core.demand import Observation, Signal, SignalName, WorkloadId
+from predictscale.core.events import PlannedEvent
 from predictscale.core.forecast import Forecast
 from predictscale.core.law import Mix
 from predictscale.core.offered import Rate
-from predictscale.core.plan import Decision, Policy
+from predictscale.core.plan import Decision, Memory, Policy
 from predictscale.core.series import floor_to_grid
 from predictscale.sources.base import Source
 
@@ -49,6 +53,9 @@ class Tracker:
         turn: Held while a workload computes; one for the whole service.
         tuning: Who chooses the settings from the owner's objective; None if the owner set them.
         sizing: Who tells what was measured of replicas; None if nobody does.
+        ledger: Who keeps the books; None if nobody does, and then no budget binds.
+        announced: The planned events that were announced by an instant, beside those of the settings.
+        pools: Who looks at the workload's pools, or at nodes that may be lost; None if nobody does.
     """
 
     def __init__(
@@ -64,6 +71,9 @@ class Tracker:
         turn: asyncio.Lock,
         tuning: SelfTuning | None = None,
         sizing: Sizing | None = None,
+        ledger: Ledger | None = None,
+        announced: Callable[[datetime], tuple[PlannedEvent, ...]] = lambda _: (),
+        pools: PoolWatch | None = None,
     ) -> None:
         self.settings = settings
         self.policy = settings.policy()
@@ -72,6 +82,10 @@ class Tracker:
         self._turn = turn
         self._tuning = tuning
         self._sizing = sizing
+        self._ledger = ledger
+        self._idleness = Idleness(self.policy.cold)
+        self._announced = announced
+        self._pools = pools
         tuned = tuning is not None
         self._replay_s = relived_s(self.policy, tick_s=grid.tick_s, tuned=tuned)
         keep_s = watched_s(self.policy, tick_s=grid.tick_s, tuned=tuned)
@@ -79,7 +93,15 @@ class Tracker:
         lead_s = max(self.policy.lead_time_s, grid.step_s)
 
         def strand(series: str = "", scored_s: Collection[float] = ()) -> Strand:
-            return Strand(settings, series=series, fits=fits, shelf=shelf, grid=grid, scored_s=scored_s)
+            return Strand(
+                settings,
+                series=series,
+                fits=fits,
+                shelf=shelf,
+                grid=grid,
+                scored_s=scored_s,
+                events=self._events_at,
+            )
 
         self._strand = strand(scored_s={grid.step_s, lead_s})
         self._rates: Rates | None = None
@@ -95,7 +117,7 @@ class Tracker:
 
     async def tick(self, at: datetime) -> Decision:
         """Decide for the grid instant `at`, with what can be known by then."""
-        notes = await self._watch.look(at)
+        notes = await self._look(at)
         notes += await self._extend(at)
         if not self._awake and self._strand.bins is not None:
             await self._wake(at)
@@ -107,17 +129,24 @@ class Tracker:
         self._start_due(at)
         return decision
 
+    async def _look(self, at: datetime) -> tuple[str, ...]:
+        """Read what is new of the workload and of its pools."""
+        if self._pools is None:
+            return await self._watch.look(at)
+        notes, more = await asyncio.gather(self._watch.look(at), self._pools.look(at))
+        return (*notes, *more, *self._pools.notes_at(at))
+
     async def fitted(self) -> None:
         """Return once what is under way in the background has ended: fits, choices, measurements."""
         await self._strand.fitted()
-        for part in (self._rates, self._tuning, self._sizing):
+        for part in (self._rates, self._tuning, self._sizing, self._ledger):
             if part is not None:
                 await (part.fitted() if isinstance(part, Rates) else part.settled())
 
     async def stop(self) -> None:
         """End what may be under way in the background."""
         await self._strand.stop()
-        for part in (self._rates, self._tuning, self._sizing):
+        for part in (self._rates, self._tuning, self._sizing, self._ledger):
             if part is not None:
                 await part.stop()
 
@@ -137,6 +166,8 @@ class Tracker:
             further=further,
         )
         decision = replace(decision, outcomes=self._strand.score(forecast))
+        if self._ledger is not None:
+            self._ledger.note(decision)
         if self._tuning is None:
             return decision
         return replace(decision, tuning=self._tuning.note(decision, self._strand.bins))
@@ -148,8 +179,9 @@ class Tracker:
             self._rates.start_refit(at)
         if self._tuning is not None:
             self._tuning.start_due(at, self._strand.bins)
-        if self._sizing is not None:
-            self._sizing.start_due(at)
+        for part in (self._sizing, self._ledger):
+            if part is not None:
+                part.start_due(at)
 
     def _observe(self, at: datetime, *, partial: bool = False) -> Observation:
         """What was known at `at`."""
@@ -161,9 +193,16 @@ class Tracker:
             telling=None if self._rates is None else self._rates.telling,
             mix=self._mix_at(at),
         )
-        if self._tuning is None:
-            return seen
-        return replace(seen, highest=self._tuning.highest(self._strand.bins, at))
+        bins, pools = self._strand.bins, None if self._pools is None else self._pools.seen_at(at)
+        return replace(
+            seen,
+            # Of several Deployments nobody tells but the pools.
+            fleet=pools.fleet if pools is not None and self.settings.pools else seen.fleet,
+            highest=None if self._tuning is None else self._tuning.highest(bins, at),
+            rest=self._idleness.at(at, bins),
+            allowance=None if self._ledger is None else self._ledger.allowance_at(at),
+            pools=pools,
+        )
 
     def _policy_at(self, at: datetime) -> Policy:
         """The settings that a decision at `at` obeys: the owner's, tuned, with what was measured."""
@@ -175,6 +214,10 @@ class Tracker:
             capacity = None if self._sizing is None else self._sizing.capacity_at(at, mix=mix)
             capacity = learned.law(mix=mix) if capacity is None else capacity
         return policy.measured(capacity=capacity, lead_time_s=lead_time_s)
+
+    def _events_at(self, at: datetime) -> tuple[PlannedEvent, ...]:
+        """The owner's planned events and those announced by `at`; one that is both is one."""
+        return tuple(dict.fromkeys((*self.settings.events, *self._announced(at))))
 
     def _mix_at(self, at: datetime) -> Mix | None:
         return None if self._rates is None else self._rates.mix_at(at)
@@ -195,15 +238,17 @@ class Tracker:
         await asyncio.gather(*waking)
         if self._tuning is not None:
             await self._tuning.wake()
-        if self._sizing is not None:
-            await self._sizing.wake()
+        for part in (self._sizing, self._ledger):
+            if part is not None:
+                await part.wake()
         self._memory = await self._relive(at)
         self._awake = True
 
     async def _relive(self, at: datetime) -> StepMemory:
         """The memory that the ticks before `at` leave behind, by the same step on the same data."""
-        grid, memory = self._grid, StepMemory()
+        grid = self._grid
         past = floor_to_grid(at - timedelta(seconds=self._replay_s), grid.tick_s)
+        memory = await self._begin(past)
         while past < at:
             seen = self._observe(past)
             async with self._turn:
@@ -214,6 +259,13 @@ class Tracker:
             _, memory = step(self.workload, seen, forecast, policy, memory, unit=unit, further=further)
             past += timedelta(seconds=grid.tick_s)
         return memory
+
+    async def _begin(self, at: datetime) -> StepMemory:
+        """What is known of pools by then; nothing else is remembered so long."""
+        if self._pools is None or self.policy.pools is None:
+            return StepMemory()
+        split = await self._pools.begin(at, self.policy.pools.rule)
+        return StepMemory(live=Memory(split=split), reactive=Memory(split=split))
 
     def _predict(
         self, at: datetime, policy: Policy

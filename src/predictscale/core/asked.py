@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from predictscale.core.capacity import Load, spoken
+from predictscale.core.capacity import Load, linear, spoken
 from predictscale.core.demand import Observation
 from predictscale.core.forecast import Forecast
 from predictscale.core.needed import Demands
@@ -78,6 +78,20 @@ class Question:
         )
         rates, each = self._rates(least.rates, peak / plain if plain > 0 else policy.margin)
         return Load(primary=max(least.primary, peak), unit=self.unit, rates=rates), because + each
+
+    def replicas_for(self, demand: float) -> int:
+        """Replicas that serve a primary number, if the rates that are here go with it.
+
+        Where nothing is here that they could go with, the linear stand-in of a learned capacity sizes.
+
+        Raises:
+            HoldTarget: Nothing is known of what a replica serves.
+        """
+        here, capacity = self.here(), self.policy.capacity
+        if here.primary <= 0:
+            capacity, here = linear(capacity) or capacity, Load(primary=1.0, unit=self.unit)
+        rates = _times(here.rates, demand / here.primary)
+        return capacity.sized(Load(primary=demand, unit=self.unit, rates=rates)).replicas
 
     def _words_of_here(self) -> str:
         seen, policy = self.seen, self.policy

@@ -69,6 +69,19 @@ class IdleTimeout:
     because: str
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The present gap in demand, and how long the last replica waits in it.
+
+    Args:
+        idle_s: For how long it has been known that there is no demand; None if it is not known [s].
+        timeout: How long to wait.
+    """
+
+    idle_s: float | None
+    timeout: IdleTimeout
+
+
 def idle_timeout(cold: ColdStart, gaps_s: Floats | None = None) -> IdleTimeout:
     """The wait before the last replica goes.
 
@@ -97,6 +110,10 @@ def idle_timeout(cold: ColdStart, gaps_s: Floats | None = None) -> IdleTimeout:
     )
 
 
+BLIND = "kept above zero: with no replica left nobody would count the demand that comes back"
+"""Why the last replica stays where demand is counted by the replicas themselves."""
+
+
 def may_sleep(*, idle_s: float | None, timeout: IdleTimeout, sighted: bool) -> tuple[bool, str]:
     """Whether the last replica may go now, and why or why not.
 
@@ -107,7 +124,7 @@ def may_sleep(*, idle_s: float | None, timeout: IdleTimeout, sighted: bool) -> t
             a gateway, and not by the engine itself.
     """
     if not sighted:
-        return False, "kept above zero: with no replica left nobody would count the demand that comes back"
+        return False, BLIND
     if idle_s is None:
         return False, "kept above zero: whether there is demand is not known"
     if idle_s < timeout.wait_s:

@@ -65,7 +65,7 @@ class Allowance:
 
 
 def allowance(
-    budget: MonthlyBudget, *, now: datetime, spent: float | None, per_replica_h: float
+    budget: MonthlyBudget, *, now: datetime, spent: float | None, per_replica_h: float | None
 ) -> Allowance:
     """The replicas that the money left allows.
 
@@ -77,11 +77,11 @@ def allowance(
         budget: The owner's.
         now: The instant of the decision.
         spent: What this month has cost so far; None if it is not known.
-        per_replica_h: What a replica costs by the hour, in the budget's currency.
+        per_replica_h: What a replica costs by the hour, in the budget's currency; None if it is not known.
     """
     if spent is None:
         return Allowance(None, "the budget is not applied: what was spent this month is not known")
-    if not per_replica_h > 0:
+    if per_replica_h is None or not per_replica_h > 0:
         return Allowance(None, "the budget is not applied: a replica has no price")
     _, end = budget.month(now)
     hours = max((end - now).total_seconds(), 0.0) / _HOUR_S

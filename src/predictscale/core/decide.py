@@ -11,6 +11,8 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from predictscale.core.asked import Further, Question
+from predictscale.core.breakeven import BLIND, may_sleep
+from predictscale.core.budget import Granted, give_way
 from predictscale.core.capacity import Load, spoken
 from predictscale.core.demand import Observation
 from predictscale.core.forecast import Forecast
@@ -19,6 +21,7 @@ from predictscale.core.needed import Demands, Needed
 from predictscale.core.offered import Rate, part_of, together
 from predictscale.core.plan import Health, Memory, OnStale, Policy, ReplicaPlan, Stage, Step
 from predictscale.core.pressure import pressed
+from predictscale.core.split import Split, split
 from predictscale.core.stabilize import highest, remember
 from predictscale.errors import ForecastTooShort, HoldTarget
 
@@ -92,27 +95,25 @@ def decide(
     target = leave(Stage.WARM, _warm(case, target, memory))
     memory = remember(memory, now=seen.now, replicas=target, hold_s=policy.hold_s)
     target = leave(Stage.STABILIZE, _stabilize(case, target, memory))
-    target = leave(Stage.CEILING, _ceiling(policy, target))
-    landed = land(
-        target,
-        landing=policy.landing,
-        status_replicas=seen.fleet.replicas,
-        min_replicas=policy.min_replicas,
-        max_replicas=policy.max_replicas,
-        tolerance=policy.hpa_tolerance,
-    )
-    leave(Stage.LANDING, (landed.published, landed.because))
+    granted = _granted(case, min(target, policy.max_replicas))
+    need = leave(Stage.CEILING, _ceiling(policy, target, granted))
+    over, memory = _split(case, need, memory)
+    target = leave(Stage.SPOT, (over.replicas, over.because))
+    published = leave(Stage.LANDING, _landed(case, over, need))
     if case.health in (Health.OK, Health.REACTIVE):
-        memory = replace(memory, last_good=target, good_at=seen.now)
+        memory = replace(memory, last_good=need, good_at=seen.now)
     gone = case.health is Health.STALE and policy.on_stale is OnStale.UNAVAILABLE
     plan = ReplicaPlan(
         steps=tuple(steps),
         target=target,
-        published=landed.published,
-        active=landed.published > 0,
+        published=published,
+        active=published > 0,
         health=case.health,
         available=not (gone or case.health is Health.UNKNOWN),
         needed=needed,
+        granted=granted,
+        shares=over.shares,
+        pooled=over.plan,
     )
     return plan, memory
 
@@ -200,12 +201,22 @@ def _sum(here: float | None, more: float | None) -> float | None:
 
 def _warm(case: _Case, target: int, memory: Memory) -> tuple[int, str]:
     """The floor, and whether zero may be."""
-    policy = case.policy
-    if target >= max(policy.floor, 1):
-        return target, f"not below the floor of {policy.floor}"
-    if policy.floor:
-        return policy.floor, f"the floor: min {policy.min_replicas}, warm {policy.warm_replicas}"
-    return _zero(case, memory)
+    floor, because = _floor(case)
+    if target >= max(floor, 1):
+        return target, f"not below the floor of {floor}"
+    return (floor, because) if floor else _zero(case, memory)
+
+
+def _floor(case: _Case) -> tuple[int, str]:
+    """The owner's floor, or that of the calendar or of costs where it is higher."""
+    policy, now = case.policy, case.seen.now
+    forecast = case.forecast if case.sizable and not case.doubt else None
+    warm = policy.warmth.floor(
+        forecast, now=now, lead_s=policy.lead_time_s, size=case.replicas_for, unit=case.unit
+    )
+    if warm is not None and warm.replicas > policy.floor:
+        return warm.replicas, f"the floor: {warm.because}"
+    return policy.floor, f"the floor: min {policy.min_replicas}, warm {policy.warm_replicas}"
 
 
 def _zero(case: _Case, memory: Memory) -> tuple[int, str]:
@@ -224,7 +235,20 @@ def _zero(case: _Case, memory: Memory) -> tuple[int, str]:
         return 1, f"kept above zero: no forecast says what comes {within}"
     if expected * policy.lookahead_s >= LEAST_EXPECTED:
         return 1, f"kept above zero: up to {spoken(expected)} {case.unit} are expected {within}"
-    return 0, f"nothing is here, nothing is expected {within}, and min is 0"
+    return _rested(case, f"nothing is here, nothing is expected {within}, and min is 0")
+
+
+def _rested(case: _Case, because: str) -> tuple[int, str]:
+    """0 or 1, where nothing else speaks against 0."""
+    policy, rest = case.policy, case.seen.rest
+    if not policy.sighted:
+        return 1, BLIND
+    if policy.cold is None:
+        return 0, because
+    if rest is None:
+        return 1, "kept above zero: how long nothing has been here is not known"
+    sleeps, why = may_sleep(idle_s=rest.idle_s, timeout=rest.timeout, sighted=True)
+    return (0, f"{because}; {why}") if sleeps else (1, why)
 
 
 def _stabilize(case: _Case, target: int, memory: Memory) -> tuple[int, str]:
@@ -251,7 +275,71 @@ def _held_until(case: _Case) -> str:
     return f"for {stale_after_s:.0f} s" if case.doubt else f"until data is {stale_after_s:.0f} s old"
 
 
-def _ceiling(policy: Policy, target: int) -> tuple[int, str]:
+def _granted(case: _Case, wanted: int) -> Granted | None:
+    """What the month's budget leaves of what is wanted; None without a budget."""
+    allowed = case.seen.allowance
+    if allowed is None:
+        return None
+    # Money never takes the last replica: zero is decided where nothing is here.
+    least = max(case.policy.min_replicas, 1)
+    within = allowed.most is None or wanted <= allowed.most
+    relaxed = wanted if within else _relaxed(case, wanted)
+    return give_way(allowed, wanted=wanted, relaxed=relaxed, least=least)
+
+
+def _relaxed(case: _Case, wanted: int) -> int:
+    """Replicas at the quantile that a budget relaxes to, for what is here and what waits at least."""
+    if case.doubt or not case.sizable:
+        return wanted
+    policy = case.policy
+    relaxed = replace(case, policy=replace(policy, level=min(policy.relaxed_level, policy.level)))
+    load, _ = relaxed.asked()
+    needed, _ = _backlog(relaxed, policy.capacity.sized(load).replicas)
+    return needed
+
+
+def _ceiling(policy: Policy, target: int, granted: Granted | None) -> tuple[int, str]:
+    """The owner's maximum, and what the budget leaves below it."""
+    within = f"within max {policy.max_replicas}"
     if target > policy.max_replicas:
-        return policy.max_replicas, f"CUT from {target}: max is {policy.max_replicas}"
-    return target, f"within max {policy.max_replicas}"
+        target, within = policy.max_replicas, f"CUT from {target}: max is {policy.max_replicas}"
+    if granted is None:
+        return target, within
+    return granted.replicas, f"{within}; {granted.because}"
+
+
+def _split(case: _Case, need: int, memory: Memory) -> tuple[Split, Memory]:
+    """What the workload's pools make of what must serve, and what nodes that may be lost add to it."""
+    if case.policy.pools is None:
+        return Split(replicas=need, because="one pool, of which no spot is named"), memory
+    seen, most = case.seen, _most(case, need)
+    over, after = split(need, seen.pools, case.policy, memory.split, seen.now, most=most)
+    return over, replace(memory, split=after)
+
+
+def _landed(case: _Case, over: Split, need: int) -> tuple[int, str]:
+    """What HPAs are told, so that they land there."""
+    if over.shares:
+        return over.published, over.landed
+    policy = case.policy
+    landed = land(
+        over.replicas,
+        landing=policy.landing,
+        status_replicas=case.seen.fleet.replicas,
+        min_replicas=policy.min_replicas,
+        max_replicas=policy.max_replicas,
+        tolerance=policy.hpa_tolerance,
+    )
+    most = _most(case, max(need, over.replicas))
+    if landed.published > most and most < policy.max_replicas:
+        # The HPA knows the owner's maximum, and would go beyond this one.
+        return most, f"{landed.because}; but no more than the {most} that the budget allows"
+    return landed.published, landed.because
+
+
+def _most(case: _Case, target: int) -> int:
+    """What may be published at most: landing may go beyond a target, and never beyond a ceiling."""
+    allowed, most = case.seen.allowance, case.policy.max_replicas
+    if allowed is None or allowed.most is None:
+        return most
+    return min(most, max(target, allowed.most, 1))

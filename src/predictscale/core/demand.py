@@ -5,9 +5,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from predictscale.core.breakeven import Rest
+from predictscale.core.budget import Allowance
 from predictscale.core.fleet import FleetState
 from predictscale.core.law import Mix
 from predictscale.core.needed import Demands
+from predictscale.core.pools import PoolsSeen
 
 
 class WorkloadId(NamedTuple):
@@ -70,6 +73,9 @@ class Observation:
         waiting: Requests that wait for an engine, likewise.
         mix: The mean request of the last hours, likewise.
         kv_usage: Share of the cache of keys and values in use, mean of the replicas, likewise.
+        rest: The present gap in demand, where the last replica goes by break-even.
+        allowance: The replicas that the month's budget allows, where there is one.
+        pools: The workload's pools, where there are any and they can be seen.
     """
 
     now: datetime
@@ -83,6 +89,9 @@ class Observation:
     waiting: float | None = None
     mix: Mix | None = None
     kv_usage: float | None = None
+    rest: Rest | None = None
+    allowance: Allowance | None = None
+    pools: PoolsSeen | None = None
 
     def __post_init__(self) -> None:
         if (self.demand is None) != (self.demand_at is None):

@@ -36,10 +36,12 @@ from predictscale.core.pools import (
     ZoneMemory,
     ZoneSeen,
 )
-from predictscale.core.spot import Margin, Zone, cheapest, round_up
+from predictscale.core.spot import Margin, Zone, cheapest, margin, round_up
 
 _GRADES = 20
 _LAST_OUTAGES = 50
+_MOST_MIXED = 2
+_TOTAL = "total"
 
 
 def plan_pools(
@@ -67,13 +69,13 @@ def plan_pools(
         for zone in seen.zones
     }
     risks = _risks(zones, policy)
-    margin = _margin(need, _choice(seen.zones, zones, risks, policy, now), risks, policy)
-    filled, why = _fill(need, seen.zones, margin, policy)
-    kept = _keep(memory.kept, now=now, number=filled, hold_s=policy.hold_s)
+    chosen = _margin(need, _choice(seen.zones, zones, risks, policy, now), risks, policy)
+    filled, why = _fill(need, seen.zones, chosen, policy)
+    kept = keep(memory.kept, now=now, number=filled, hold_s=policy.hold_s)
     on_demand = max(filled, min(kept[0][1], max(need, policy.base)))
     steps = (
         PoolStep(PoolStage.HAZARD, max(risks.losses.values(), default=0.0), risks.because),
-        PoolStep(PoolStage.MARGIN, margin.spot, margin.because),
+        PoolStep(PoolStage.MARGIN, chosen.spot, chosen.because),
         PoolStep(PoolStage.FALLBACK, filled, why),
         PoolStep(PoolStage.HOLD, on_demand, _held_words(kept, filled, on_demand, policy)),
     )
@@ -81,14 +83,81 @@ def plan_pools(
     covered = seen.on_demand_ready >= on_demand
     after = {
         zone.zone: _wanted(zone, zones[zone.zone], nodes, policy, now=now, may_fall=covered)
-        for zone, nodes in zip(seen.zones, margin.nodes, strict=True)
+        for zone, nodes in zip(seen.zones, chosen.nodes, strict=True)
     }
     plan = PoolPlan(
         need=need,
-        base=margin.base,
+        base=chosen.base,
         spot={name: zone.wanted for name, zone in after.items()},
         on_demand=on_demand,
         steps=steps,
+        margin={
+            zone.zone: count * policy.replicas_per_node
+            for zone, count in zip(seen.zones, chosen.nodes, strict=True)
+        },
+    )
+    return plan, PoolMemory(zones=after, kept=kept)
+
+
+def plan_mixed(
+    need: int, seen: PoolsSeen, policy: PoolPolicy, memory: PoolMemory, now: datetime
+) -> tuple[PoolPlan, PoolMemory]:
+    """Add a margin to the need of a workload whose one Deployment runs on nodes of which some may be lost.
+
+    Nodes that are announced to go are replaced at once. The margin is held, as on-demand is; it is never
+    more than the need: where that is not enough, nodes of one kind are no cure.
+
+    Args:
+        need: Replicas that must serve.
+        seen: The Deployment as zones; nothing of it is on demand for certain but the policy's base.
+        policy: What the owner wants.
+        memory: What earlier decisions left.
+        now: The instant of the decision.
+
+    Returns:
+        The plan, which tells all but the base as spot, and the memory for the next decision.
+
+    Raises:
+        ValueError: `need` is negative, or `now` lies before the last decision.
+    """
+    if need < 0:
+        raise ValueError(f"need: {need}; replicas are counted")
+    zones = {
+        zone.zone: _looked(zone, memory.zones.get(zone.zone, ZoneMemory()), policy, now)
+        for zone in seen.zones
+    }
+    risks, base = _risks(zones, policy), min(policy.base, need)
+    most = _nodes(_MOST_MIXED * need - base, policy)
+    found = margin(
+        need,
+        tuple(Zone(name=zone.zone, loss=risks.losses[zone.zone]) for zone in seen.zones),
+        correlation=round_up(risks.correlated),
+        availability=policy.availability,
+        base=base,
+        replicas_per_node=policy.replicas_per_node,
+        most_nodes=most,
+        even=True,
+    )
+    spot = most * policy.replicas_per_node if found is None else found.spot
+    leaving = sum(zone.noticed + zone.rebalanced for zone in seen.zones) if need else 0
+    wanted = base + spot + leaving * policy.replicas_per_node
+    # A margin is held, not the need that it was added to, which is held already.
+    extra = wanted - need
+    kept = keep(memory.kept, now=now, number=extra, hold_s=policy.hold_s)
+    held = kept[0][1] if need else extra
+    going = f"; {leaving} nodes are announced to go or at risk" if leaving else ""
+    share = -(-(need + held) // len(seen.zones))
+    after = {name: replace(zone, wanted=share) for name, zone in zones.items()}
+    plan = PoolPlan(
+        need=need,
+        base=base,
+        spot={_TOTAL: need + held - base},
+        on_demand=base,
+        steps=(
+            PoolStep(PoolStage.HAZARD, max(risks.losses.values(), default=0.0), risks.because),
+            PoolStep(PoolStage.MARGIN, base + spot, _mixed_words(need, spot, found) + going),
+            PoolStep(PoolStage.HOLD, need + held, _extra_words(kept, extra, held, policy)),
+        ),
     )
     return plan, PoolMemory(zones=after, kept=kept)
 
@@ -185,6 +254,7 @@ def _margin(need: int, zones: tuple[Zone, ...], risks: _Risks, policy: PoolPolic
         spot_price=policy.spot_price,
         base=policy.base,
         replicas_per_node=policy.replicas_per_node,
+        even=policy.even,
     )
 
 
@@ -209,7 +279,7 @@ def _wanted(
     zone: ZoneSeen, memory: ZoneMemory, nodes: int, policy: PoolPolicy, *, now: datetime, may_fall: bool
 ) -> ZoneMemory:
     """The zone's memory with the replicas that are wanted in it."""
-    kept = _keep(memory.kept, now=now, number=nodes, hold_s=policy.hold_s)
+    kept = keep(memory.kept, now=now, number=nodes, hold_s=policy.hold_s)
     ready = _nodes(zone.ready, policy)
     # A zone that refuses is asked for one more than it gave, to see when it gives again.
     probing = ready + policy.probes if zone.refuses else policy.probes
@@ -217,8 +287,8 @@ def _wanted(
     return replace(memory, kept=kept, wanted=most * policy.replicas_per_node)
 
 
-def _keep(kept: Kept, *, now: datetime, number: int, hold_s: float) -> Kept:
-    """The trailing window with one more number; the first is the highest."""
+def keep(kept: Kept, *, now: datetime, number: int, hold_s: float) -> Kept:
+    """The trailing window of `hold_s` seconds with one more number; the first is the highest."""
     since = now - timedelta(seconds=hold_s)
     return (*((at, old) for at, old in kept if since < at < now and old > number), (now, number))
 
@@ -229,6 +299,23 @@ def _held_words(kept: Kept, filled: int, on_demand: int, policy: PoolPolicy) -> 
     at, most = kept[0]
     ends = at + timedelta(seconds=policy.hold_s)
     return f"{most} were needed at {at:%H:%M:%S}; no fewer than {on_demand} until {ends:%H:%M:%S} UTC"
+
+
+def _mixed_words(need: int, spot: int, found: Margin | None) -> str:
+    if found is None:
+        return (
+            f"{need} needed, {spot} on nodes that may be lost: {_MOST_MIXED} times the need would not "
+            "cover them as wanted; the cure is a zone more, or a pool on demand"
+        )
+    return found.because
+
+
+def _extra_words(kept: Kept, extra: int, held: int, policy: PoolPolicy) -> str:
+    if held == extra:
+        return f"no larger margin was needed in the last {policy.hold_s:.0f} s"
+    at, most = kept[0]
+    ends = at + timedelta(seconds=policy.hold_s)
+    return f"a margin of {most} was needed at {at:%H:%M:%S}; no smaller until {ends:%H:%M:%S} UTC"
 
 
 def _nodes(replicas: int, policy: PoolPolicy) -> int:

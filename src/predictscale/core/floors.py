@@ -144,7 +144,7 @@ def _because(
         ahead_s = span[0] - now.timestamp()
         return (
             f"{floor.name!r} asks for {floor.replicas} from {start:%a %H:%M} {floor.zone}, in "
-            f"{ahead_s:.0f} s, and a start takes {lead_s:.0f} s{others}"
+            f"{ahead_s:.0f} s, and is asked for {lead_s:.0f} s ahead{others}"
         )
     return f"{floor.name!r} holds {floor.replicas} until {end:%a %H:%M} {floor.zone}{others}"
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from predictscale.core.breakeven import ColdStart
+from predictscale.core.budget import Granted
 from predictscale.core.capacity import Capacity
 from predictscale.core.demand import Observation, WorkloadId
 from predictscale.core.forecast import Forecast
@@ -13,7 +15,9 @@ from predictscale.core.knobs import Knobs
 from predictscale.core.needed import Needed
 from predictscale.core.offered import Rate
 from predictscale.core.outcome import Outcome
+from predictscale.core.pools import PoolPlan, Pools, Share, SplitMemory
 from predictscale.core.tuned import Tuning
+from predictscale.core.warmth import Warmth
 
 
 class Landing(StrEnum):
@@ -54,6 +58,10 @@ class Policy:
         min_replicas: Never fewer, whatever the demand; 0 allows scale to zero.
         max_replicas: Never more.
         warm_replicas: A floor that stays even when min_replicas is lower.
+        warmth: Floors beside it, by the calendar and by costs.
+        cold: What a cold start costs; None if the last replica goes as soon as nothing is expected.
+        sighted: Whether demand can be seen while there is no replica; if not, the last one stays.
+        relaxed_level: The quantile that is still covered once a budget binds, in (0, 1).
         drain_s: A queue that waits is served within this time [s].
         hold_s: Scale down only to the highest target of this long ago until now [s].
         fresh_s: Data no older than this counts as the present [s].
@@ -64,6 +72,7 @@ class Policy:
         hpa_tolerance: The HPA's dead band, as a share; used by hold and overshoot.
         mode: Live, or shadow.
         configured_lead_time_s: The owner's, where the measured one is in force instead [s]; else None.
+        pools: How the decision is split over pools, or what margin mixed nodes need; None for neither.
     """
 
     capacity: Capacity
@@ -75,6 +84,10 @@ class Policy:
     limit: float | None = None
     headroom: float = 1.0
     warm_replicas: int = 0
+    warmth: Warmth = field(default_factory=Warmth)
+    cold: ColdStart | None = None
+    sighted: bool = True
+    relaxed_level: float = 0.5
     drain_s: float = 60.0
     hold_s: float = 600.0
     fresh_s: float = 60.0
@@ -85,10 +98,11 @@ class Policy:
     hpa_tolerance: float = 0.1
     mode: Mode = Mode.LIVE
     configured_lead_time_s: float | None = None
+    pools: Pools | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
-            raise ValueError(f"level: {self.level}; must lie within (0, 1)")
+        if not (0 < self.level < 1 and 0 < self.relaxed_level < 1):
+            raise ValueError(f"level: {self.level}, relaxed {self.relaxed_level}; must lie within (0, 1)")
         if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
             raise ValueError(f"replicas: min {self.min_replicas}, max {self.max_replicas}")
         factors = (self.margin, self.headroom, 0.0 if self.limit is None else self.limit)
@@ -150,6 +164,7 @@ class Stage(StrEnum):
     WARM = "warm"
     STABILIZE = "stabilize"
     CEILING = "ceiling"
+    SPOT = "spot"  # of workloads with pools, or on mixed nodes
     LANDING = "landing"
 
 
@@ -196,6 +211,9 @@ class ReplicaPlan:
         health: How much it knows.
         available: False if the answer is UNAVAILABLE instead of a number.
         needed: What capacity asked for, with the limit that binds; None where demand could not be sized.
+        granted: What the month's budget left of what was wanted; None without a budget.
+        shares: What each pool is told; none where there are no pools. `published` is their sum.
+        pooled: How that came about; None where pools were not seen, or there are none.
     """
 
     steps: tuple[Step, ...]
@@ -205,10 +223,27 @@ class ReplicaPlan:
     health: Health
     available: bool = True
     needed: Needed | None = None
+    granted: Granted | None = None
+    shares: tuple[Share, ...] = ()
+    pooled: PoolPlan | None = None
 
     def __post_init__(self) -> None:
         assert self.active == (self.published > 0)  # noqa: S101 - our own bug, not input
         assert self.target >= 0  # noqa: S101 - the same
+
+    def of_pool(self, name: str) -> "ReplicaPlan":
+        """The same plan as one pool is told of it.
+
+        Raises:
+            KeyError: The plan was not split over such a pool.
+        """
+        share = {share.name: share for share in self.shares}[name]
+        return replace(
+            self,
+            published=share.published,
+            active=share.published > 0,
+            available=self.available and share.available,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +255,13 @@ class Memory:
             only those that can still be the highest of a trailing window.
         last_good: The target of the last decision with fresh demand.
         good_at: When that was.
+        split: What splitting over pools remembers.
     """
 
     wanted: tuple[tuple[datetime, int], ...] = ()
     last_good: int | None = None
     good_at: datetime | None = None
+    split: SplitMemory = field(default_factory=SplitMemory)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -244,6 +281,7 @@ class Decision:
         tuning: What self-tuning chose; None if the owner set the quantile.
         further: Forecasts of the further rates, where capacity is learned.
         valid_until: After this instant the decision may not be served.
+        pool: The pool that asked, where it is told of one.
     """
 
     workload: WorkloadId
@@ -258,8 +296,10 @@ class Decision:
     outcomes: tuple[Outcome, ...] = field(default=())
     tuning: Tuning | None = None
     further: Mapping[Rate, Forecast] = field(default_factory=dict)
+    pool: str | None = None
 
     @property
     def answer(self) -> ReplicaPlan:
-        """The plan that KEDA is told: the reactive one in shadow mode."""
-        return self.reactive if self.policy.mode is Mode.SHADOW else self.plan
+        """The plan that KEDA is told, or its pool's part: the reactive one in shadow mode."""
+        whole = self.reactive if self.policy.mode is Mode.SHADOW else self.plan
+        return whole if self.pool is None else whole.of_pool(self.pool)

@@ -1,8 +1,7 @@
 """What is seen of a workload's pools, what their owner wants, and what is decided for all of them.
 
-Everything a cluster can tell is here and nothing else: ready and pending replicas by zone,
-nodes that are announced to go, launches that failed, offerings that are there or not.
-Refuses a target without its reasons.
+Of what is seen: ready and pending replicas by zone, nodes that are announced to go, launches
+that failed, offerings that are there or not. Refuses a target without its reasons.
 """
 
 import math
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from predictscale.core.fleet import FleetState
 from predictscale.core.hazard import Prior, Record
 from predictscale.core.podstarts import Took
 
@@ -94,6 +94,13 @@ class PoolsSeen:
         if len(set(names)) < len(names):
             raise ValueError(f"zones: {', '.join(names)}; one is told of twice")
 
+    @property
+    def fleet(self) -> FleetState:
+        """Replicas of all pools."""
+        ready = self.on_demand_ready + sum(zone.ready for zone in self.zones)
+        pending = self.on_demand_pending + sum(zone.pending for zone in self.zones)
+        return FleetState(replicas=ready + pending, ready=ready)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPolicy:
@@ -111,6 +118,7 @@ class PoolPolicy:
         avoid_s: A zone that lost a node gets no new ones for so long [s].
         probes: Nodes kept wanted in every zone, and beyond what a zone gives that refuses more: they find
             out when it gives again, and cost what they cost.
+        even: Whether replicas spread over all zones whatever is wanted where, as one Deployment's do.
         prior: Of the hazard.
     """
 
@@ -124,6 +132,7 @@ class PoolPolicy:
     hold_s: float = 1800.0
     avoid_s: float = 600.0
     probes: int = 0
+    even: bool = False
     prior: Prior = field(default_factory=Prior)
 
     def __post_init__(self) -> None:
@@ -146,6 +155,7 @@ class PoolPlan:
         spot: Spot replicas wanted in each zone.
         on_demand: Replicas wanted on demand, the base and what stands in for spot among them.
         steps: One for each stage, in order.
+        margin: Spot replicas that each zone needs, what is held or not yet replaced left aside.
     """
 
     need: int
@@ -153,6 +163,7 @@ class PoolPlan:
     spot: Mapping[str, int]
     on_demand: int
     steps: tuple[PoolStep, ...]
+    margin: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def replicas(self) -> int:
@@ -198,3 +209,88 @@ class PoolMemory:
 
     zones: Mapping[str, ZoneMemory] = field(default_factory=dict)
     kept: Kept = ()
+
+
+class PoolKind(StrEnum):
+    """What a pool's nodes are."""
+
+    ON_DEMAND = "on-demand"  # stay until they are given back
+    SPOT = "spot"  # may be taken away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A part of a workload with a Deployment of its own.
+
+    Args:
+        name: As triggers say it.
+        kind: What its nodes are.
+        max_replicas: Never more in it.
+        zones: Its zones as looks tell of them; of spot alone.
+    """
+
+    name: str
+    kind: PoolKind
+    max_replicas: int
+    zones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pools:
+    """How one decision is split over pools, resolved and checked.
+
+    Args:
+        pools: One on demand, and one of spot or more; none where one Deployment runs on mixed nodes.
+        rule: What the owner wants of them together.
+    """
+
+    pools: tuple[Pool, ...]
+    rule: PoolPolicy
+
+    def __post_init__(self) -> None:
+        kinds = [pool.kind for pool in self.pools]
+        if kinds and (kinds.count(PoolKind.ON_DEMAND) != 1 or PoolKind.SPOT not in kinds):
+            raise ValueError(f"pools: {', '.join(kinds)}; one on demand, and spot")
+
+    @property
+    def remembered_s(self) -> float:
+        """How long a look counts in later decisions, what is learned of hazards left aside [s]."""
+        return max(self.rule.hold_s, self.rule.avoid_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one pool is told of the decision.
+
+    Args:
+        name: Which pool.
+        kind: What its nodes are.
+        wanted: Replicas wanted in it, within its ceiling.
+        published: What its HPA is told, after landing.
+        available: False if it is told nothing, since nothing is known of it.
+        because: In words.
+    """
+
+    name: str
+    kind: PoolKind
+    wanted: int
+    published: int
+    available: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitMemory:
+    """What splitting remembers of earlier decisions.
+
+    Args:
+        pools: Of those that saw the pools.
+        last: The last plan that was made on a look.
+        seen_at: When that was.
+        kept: Replicas that were wanted lately in each pool of several zones.
+    """
+
+    pools: PoolMemory = field(default_factory=PoolMemory)
+    last: PoolPlan | None = None
+    seen_at: datetime | None = None
+    kept: Mapping[str, Kept] = field(default_factory=dict)

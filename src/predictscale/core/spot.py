@@ -88,6 +88,7 @@ def margin(
     base: int = 0,
     replicas_per_node: int = 1,
     most_nodes: int | None = None,
+    even: bool = False,
 ) -> Margin | None:
     """The fewest spot nodes such that base and survivors cover the need.
 
@@ -99,6 +100,7 @@ def margin(
         base: Replicas on demand, which are not lost.
         replicas_per_node: Replicas that go with a node; the node is the unit of loss.
         most_nodes: Give up beyond; None for 16 times the need.
+        even: Whether all zones are used, as far as they have room; then a zone more can mean more.
 
     Returns:
         The margin; None if not even `most_nodes` are enough, or the zones have no room.
@@ -116,6 +118,7 @@ def margin(
         round_up(correlation),
         availability,
         most,
+        even=even,
     )
     if spread is None:
         return None
@@ -147,6 +150,7 @@ def cheapest(
     spot_price: float,
     base: int = 0,
     replicas_per_node: int = 1,
+    even: bool = False,
 ) -> Margin:
     """The cheapest split into on-demand and spot that covers the need; nearly always one or the other.
 
@@ -162,6 +166,7 @@ def cheapest(
         spot_price: Of a replica, in the same unit.
         base: Never fewer replicas on demand than this.
         replicas_per_node: Replicas that go with a spot node.
+        even: Whether all zones are used.
 
     Raises:
         ValueError: A number cannot be.
@@ -179,7 +184,7 @@ def cheapest(
         nodes = math.ceil((cost - on_demand_price * more) / (spot_price * replicas_per_node) - _ROUNDING) - 1
         found = margin(
             need, zones, correlation=correlation, availability=availability, base=more,
-            replicas_per_node=replicas_per_node, most_nodes=nodes,
+            replicas_per_node=replicas_per_node, most_nodes=nodes, even=even,
         )  # fmt: skip
         if found is not None:
             best, cost = found, on_demand_price * more + spot_price * found.spot
@@ -228,13 +233,15 @@ def _fewest(
     correlation: float,
     availability: float,
     most: int,
+    *,
+    even: bool,
 ) -> tuple[int, ...] | None:
     """Nodes in each of the zones, which are sorted by loss; None if `most` are not enough."""
     if need == 0:
         return (0,) * len(zones)
     best: tuple[int, ...] | None = None
     likely = 0.0
-    for used in range(len(zones), 0, -1):
+    for used in range(len(zones), len(zones) - 1 if even else 0, -1):
         found = _fewest_over(need, zones[:used], correlation, availability, most)
         if found is None:
             continue

@@ -77,10 +77,12 @@ class Warmth:
     Args:
         floors: By the calendar.
         costs: Of idle and of missing replicas; None for no floor by costs.
+        every_s: Between decisions: a window that opens before the next one is asked for by this one [s].
     """
 
     floors: tuple[CalendarFloor, ...] = ()
     costs: WarmCosts | None = None
+    every_s: float = 0.0
 
     def floor(
         self, forecast: Forecast | None, *, now: datetime, lead_s: float, size: Size, unit: str
@@ -90,14 +92,14 @@ class Warmth:
         Args:
             forecast: What is about to arrive; without one, no floor follows from costs.
             now: The instant of the decision.
-            lead_s: From a decision to serving replicas, and until the next decision [s].
+            lead_s: From a decision to serving replicas [s].
             size: From demand to replicas.
             unit: The demand's, for the reason.
 
         Raises:
             ForecastTooShort: The forecast does not reach the lead time.
         """
-        found = [calendar_floor(self.floors, now=now, lead_s=lead_s)]
+        found = [calendar_floor(self.floors, now=now, lead_s=lead_s + self.every_s)]
         if self.costs is not None and forecast is not None:
             found.append(
                 running_floor(forecast, now=now, lead_s=lead_s, size=size, costs=self.costs, unit=unit)

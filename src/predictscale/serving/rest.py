@@ -1,6 +1,6 @@
-"""REST for people and tools. Reads the store; changes nothing, decides nothing."""
+"""REST for people and tools. Reads the store; decides nothing, and changes nothing but planned events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,12 +12,17 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from predictscale import __version__
 from predictscale.control.desk import Desk
 from predictscale.control.leads import LeadBook
+from predictscale.control.moneybook import Money, MoneyBook
 from predictscale.control.store import KEPT, DecisionStore
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Decision
 from predictscale.serving.capacity import add_capacity
+from predictscale.serving.events import EventDesk, add_events
 from predictscale.serving.leads import add_lead_time
+from predictscale.serving.money import CostsView, CostView, cost_view, costs_view
 from predictscale.serving.page import CONTENT_SECURITY_POLICY, render_page
+from predictscale.serving.pools import add_pools
+from predictscale.serving.savings import SavingsView, Told, savings_view
 from predictscale.serving.tuned import TuningView, tuning_view
 from predictscale.serving.views import (
     DecisionView,
@@ -34,6 +39,7 @@ from predictscale.serving.views import (
 )
 
 _MOST_NAMED = 20
+_ONE_WORKLOAD = "/api/v1/workloads/{namespace}/{name}"
 _PROBLEM_TYPE = "application/problem+json"
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
@@ -51,6 +57,8 @@ def create_app(
     now: Callable[[], datetime],
     ready: Callable[[], bool],
     leads: LeadBook | None = None,
+    money: MoneyBook | None = None,
+    events: EventDesk | None = None,
 ) -> FastAPI:
     """The REST application.
 
@@ -61,6 +69,8 @@ def create_app(
         ready: Whether servers are up and settings are loaded. Prometheus has no part in it:
             an unready service is an unreachable scaler, for which KEDA's fallback never fires.
         leads: Where measured lead times are read, if any are.
+        money: Where costs and savings are read, if books are kept.
+        events: Where planned events are announced, if they may be.
     """
     app = FastAPI(
         title="predictscale",
@@ -72,6 +82,9 @@ def create_app(
     app.add_exception_handler(StarletteHTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     _add_workloads(app, store, desk, now, leads or LeadBook())
+    _add_money(app, store, desk, money or MoneyBook())
+    if events is not None:
+        _add_events(app, desk, now, events)
     _add_probes(app, ready)
     _add_page(app, store, desk, now)
     return app
@@ -80,7 +93,7 @@ def create_app(
 def _add_workloads(
     app: FastAPI, store: DecisionStore, desk: Desk, now: Callable[[], datetime], leads: LeadBook
 ) -> None:
-    one = APIRouter(prefix="/api/v1/workloads/{namespace}/{name}", responses=_PROBLEMS)
+    one = APIRouter(prefix=_ONE_WORKLOAD, responses=_PROBLEMS)
 
     def latest(namespace: str, name: str) -> Decision:
         decision = store.latest(WorkloadId(namespace, name))
@@ -117,6 +130,7 @@ def _add_workloads(
 
     _add_records(one, store, latest)
     add_lead_time(one, leads, latest)
+    add_pools(one, latest)
     add_capacity(one, latest)
     app.include_router(one)
 
@@ -141,6 +155,44 @@ def _add_records(one: APIRouter, store: DecisionStore, latest: Callable[[str, st
         recent = store.recent(WorkloadId(namespace, name), most=limit)
         views = [decision_view(d, now=d.seen.now) for d in recent]
         return HistoryView(namespace=namespace, workload=name, decisions=views)
+
+
+def _add_money(app: FastAPI, store: DecisionStore, desk: Desk, book: MoneyBook) -> None:
+    one = APIRouter(prefix=_ONE_WORKLOAD, responses=_PROBLEMS)
+
+    def state(asked: WorkloadId) -> Money:
+        money = book.get(asked)
+        if money is None:
+            raise HTTPException(404, _unknown(asked, desk.workloads()))
+        return money
+
+    @app.get("/api/v1/costs", responses={422: _PROBLEMS[422]})
+    async def costs(by: Annotated[str, Query(min_length=1, max_length=63)] = "workload") -> CostsView:
+        """What an hour costs at present, by `workload`, `namespace` or any label that owners named."""
+        return costs_view(book.items(), by)
+
+    @one.get("/cost")
+    async def cost(namespace: str, name: str) -> CostView:
+        """What an hour costs and emits at the present fleet and load, and what is left of the budget."""
+        asked = WorkloadId(namespace, name)
+        return cost_view(asked, state(asked), store.latest(asked))
+
+    @one.get("/savings")
+    async def savings(namespace: str, name: str) -> SavingsView:
+        """What was held in the last month, beside what a plain HPA and a static fleet would have held."""
+        asked = WorkloadId(namespace, name)
+        money = state(asked)
+        if money.savings is None:
+            raise HTTPException(404, f"{asked} has no accounts yet: they begin with its second decision")
+        return savings_view(Told(asked, money.savings, money.currency))
+
+    app.include_router(one)
+
+
+def _add_events(app: FastAPI, desk: Desk, now: Callable[[], datetime], events: EventDesk) -> None:
+    one = APIRouter(prefix=_ONE_WORKLOAD, responses=_PROBLEMS)
+    add_events(one, events, unknown=lambda asked: _unknown(asked, desk.workloads()), now=now)
+    app.include_router(one)
 
 
 def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
@@ -176,7 +228,7 @@ def _unknown(asked: WorkloadId, followed: set[WorkloadId]) -> str:
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101 - registered for this class alone
-    return _problem_json(error.status_code, str(error.detail))
+    return _problem_json(error.status_code, str(error.detail), error.headers)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
@@ -185,7 +237,18 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     return _problem_json(422, details)
 
 
-def _problem_json(status: int, detail: str) -> JSONResponse:
-    titles = {404: "Not found", 405: "Method not allowed", 422: "Invalid request"}
+def _problem_json(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    titles = {
+        400: "Bad request",
+        401: "Not authenticated",
+        403: "Forbidden",
+        404: "Not found",
+        405: "Method not allowed",
+        408: "Timed out",
+        409: "Conflict",
+        413: "Too long",
+        422: "Invalid request",
+        503: "Unavailable",
+    }
     problem = ProblemView(title=titles.get(status, "Error"), status=status, detail=detail)
-    return JSONResponse(problem.model_dump(), status_code=status, media_type=_PROBLEM_TYPE)
+    return JSONResponse(problem.model_dump(), status_code=status, headers=headers, media_type=_PROBLEM_TYPE)

@@ -103,7 +103,7 @@ def savings_view(told: Told) -> SavingsView:
 
 
 class SavingsCollector(Collector):
-    """Gauges of every workload's accounts.
+    """Gauges of every workload's accounts, over as long as they are kept.
 
     They are gauges although they mostly grow: the oldest hours leave the books, and ours may
     hold more than another way.

@@ -64,7 +64,10 @@ class DecisionCollector(Collector):
         starting = _gauge(
             "predictscale_starting_replicas", "Replicas that are there and not ready, if known."
         )
+        limited = _gauge("predictscale_budget_limited", "1 while a budget leaves less than what is wanted.")
         for d in decisions:
+            granted = d.answer.granted
+            _add_known(limited, d.workload, None if granted is None else float(granted.limited))
             for s in d.plan.steps:
                 if s.stage is not Stage.DEMAND:  # the one that counts no replicas
                     steps.add_metric([*d.workload, s.stage.value], s.value)
@@ -77,7 +80,7 @@ class DecisionCollector(Collector):
             _add_known(current, d.workload, d.seen.fleet.replicas)
             _add_known(ready, d.workload, d.seen.fleet.ready)
             _add_known(starting, d.workload, d.seen.fleet.starting)
-        yield from (steps, published, available, target, reactive, active, current, ready, starting)
+        yield from (steps, published, available, target, reactive, active, current, ready, starting, limited)
 
     def _demands(self, decisions: list[Decision]) -> Iterator[Metric]:
         now = _gauge("predictscale_demand", "Offered load per second, in the workload's unit.", "unit")

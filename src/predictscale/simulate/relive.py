@@ -5,7 +5,8 @@ that days take seconds: the same observation, the same fits at the same boundari
 settings, the same step. A test holds the two equal. The service starts at the first tick with an
 empty cache; what lies before it is its history.
 
-Refuses to show a tick what had not ended by then.
+Refuses to show a tick what had not ended by then, and to apply a budget: what its month had cost
+by then is on no record.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from math import ceil
 import numpy as np
 
 from predictscale.control.asks import Goal, Subject
+from predictscale.control.idleness import Idleness
 from predictscale.control.observe import observation
 from predictscale.control.rhythm import relived_s, watched_s
 from predictscale.control.step import StepMemory, step
@@ -141,6 +143,7 @@ class _Life:
     foresight: Foresight = field(init=False)
     board: Scoreboard = field(init=False)
     _tuning: SelfTuning | None = field(init=False)
+    _idleness: Idleness = field(init=False)
     _memory: StepMemory | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -161,6 +164,7 @@ class _Life:
         lead_s = max(past.policy.lead_time_s, grid.step_s)
         self.board = Scoreboard(lead_s=lead_s, span_s=past.bins.duration_s, step_s=grid.step_s)
         self._tuning = None if past.goal is None else _tuning(past, past.goal)
+        self._idleness = Idleness(past.policy.cold)
 
     async def tick(self, at: datetime) -> Decision:
         """Decide at `at`."""
@@ -201,9 +205,12 @@ class _Life:
         oldest = floor_to_grid(max(at, self.start) - timedelta(seconds=keep_s), tick_s)
         live = {name: window.between(oldest, at) for name, window in past.live.items()}
         seen = observation(live, at=at, fresh_s=past.policy.fresh_s)
-        if self._tuning is None:
-            return seen
-        return replace(seen, highest=self._tuning.highest(self._bins(max(at, self.start)), at))
+        bins = self._bins(max(at, self.start))
+        return replace(
+            seen,
+            highest=None if self._tuning is None else self._tuning.highest(bins, at),
+            rest=self._idleness.at(at, bins),
+        )
 
     def _bins(self, at: datetime) -> MetricWindow:
         """The history that is kept at `at`."""

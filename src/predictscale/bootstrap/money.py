@@ -1,0 +1,54 @@
+"""Where the books of workloads meet the cache, and whoever tells of the grid."""
+
+from typing import cast
+from weakref import WeakValueDictionary
+
+from predictscale.config.settings import WorkloadSettings
+from predictscale.control.counterfactual import WAIT_S, CounterfactualMeter
+from predictscale.control.gridwatch import GridWatch
+from predictscale.control.ledger import Ledger
+from predictscale.control.metershelf import MeterShelf
+from predictscale.control.moneybook import MoneyBook
+from predictscale.sources.base import EachSource, Source
+from predictscale.sources.history import History
+
+
+class Treasury:
+    """Makes ledgers, and holds what readers are told of them.
+
+    Args:
+        history: Where books lie between restarts.
+        tick_s: Between decisions [s].
+    """
+
+    def __init__(self, history: History, *, tick_s: float) -> None:
+        self.book = MoneyBook()
+        self._shelf = MeterShelf(history)
+        self._tick_s = tick_s
+        # A workload whose settings change is followed anew while its old tracker still ends.
+        self._meters: WeakValueDictionary[tuple[str, float], CounterfactualMeter] = WeakValueDictionary()
+
+    def ledger(self, workload: WorkloadSettings, *, source: Source) -> Ledger:
+        """Who keeps a workload's books.
+
+        Args:
+            workload: Whose; with `backend: auto`, after its backend was found.
+            source: Where a query for the grid's intensity is asked, if it can tell series apart.
+        """
+        asked = cast("EachSource", source) if hasattr(source, "read_each") else None
+        key = f"{workload.workload}#{workload.fingerprint()}"
+        return Ledger(
+            workload,
+            meter=self._meter(key, wait_s=WAIT_S if workload.slo is None else workload.slo.wait_s),
+            key=key,
+            shelf=self._shelf,
+            book=self.book,
+            grid=None if workload.grid is None else GridWatch(workload.grid, source=asked),
+        )
+
+    def _meter(self, key: str, *, wait_s: float) -> CounterfactualMeter:
+        """The books under a key: those that somebody keeps at present, or new ones."""
+        meter = self._meters.get((key, wait_s))
+        if meter is None:
+            meter = self._meters[key, wait_s] = CounterfactualMeter(tick_s=self._tick_s, wait_s=wait_s)
+        return meter

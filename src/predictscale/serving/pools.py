@@ -1,0 +1,174 @@
+"""What people are shown of a workload's pools: what each is told, what is seen of it, and why."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+
+from fastapi import APIRouter, HTTPException
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from pydantic import BaseModel, Field
+
+from predictscale.control.store import DecisionStore
+from predictscale.core.plan import Decision, Policy
+from predictscale.core.pools import PoolKind, PoolsSeen, PoolStage, Share, ZoneSeen
+
+_LABELS = ("namespace", "workload", "pool")
+
+
+class ZoneView(BaseModel):
+    """What is seen of a spot pool in one zone."""
+
+    zone: str = Field(description="Pool and zone, or the pool alone where it is not split by zone.")
+    ready: int
+    pending: int
+    noticed: int = Field(description="Nodes that are announced to go.")
+    at_risk: int = Field(description="Nodes that are said to be at risk, beside those.")
+    lost: int | None = Field(description="Nodes lost since the last look; null where nobody counts them.")
+    failed_launches: int
+    offered: bool | None = Field(description="Null where nothing says.")
+
+
+class PoolStepView(BaseModel):
+    """One stage of the split."""
+
+    stage: PoolStage
+    value: float
+    because: str
+
+
+class PoolView(BaseModel):
+    """What one pool is told."""
+
+    name: str
+    kind: PoolKind
+    wanted_replicas: int = Field(description="Within the pool's ceiling.")
+    published_replicas: int = Field(description="What its HPA is told, if `available`.")
+    available: bool
+    ready_replicas: int | None = Field(description="Those that serve; null where pools cannot be seen.")
+    because: str
+
+
+class PoolsView(BaseModel):
+    """How the newest decision of a workload was split."""
+
+    namespace: str
+    workload: str
+    at: datetime
+    seen: bool = Field(description="Whether the pools could be seen.")
+    need: int | None = Field(description="Replicas that must serve; null where pools could not be seen.")
+    pools: list[PoolView]
+    zones: list[ZoneView]
+    steps: list[PoolStepView]
+
+
+def pools_view(decision: Decision) -> PoolsView:
+    """The pools of one decision."""
+    seen, answer = decision.seen.pools, decision.answer
+    plan = answer.pooled
+    return PoolsView(
+        namespace=decision.workload.namespace,
+        workload=decision.workload.name,
+        at=decision.seen.now,
+        seen=seen is not None,
+        need=None if plan is None else plan.need,
+        pools=[_pool(share, decision) for share in answer.shares],
+        zones=[] if seen is None else [_zone(zone) for zone in seen.zones],
+        steps=[]
+        if plan is None
+        else [PoolStepView(stage=s.stage, value=s.value, because=s.because) for s in plan.steps],
+    )
+
+
+def add_pools(one: APIRouter, latest: Callable[[str, str], Decision]) -> None:
+    """The route of a workload's pools.
+
+    Args:
+        one: The router of one workload.
+        latest: The newest decision of a namespace and a name; raises where there is none.
+    """
+
+    @one.get("/pools")
+    async def pools(namespace: str, name: str) -> PoolsView:
+        """What each pool is told, what is seen of it, and why; also the margin of one on mixed nodes."""
+        newest = latest(namespace, name)
+        if newest.policy.pools is None:
+            raise HTTPException(
+                404, f"{namespace}/{name} has no pools: its settings give neither pools nor spot"
+            )
+        return pools_view(newest)
+
+
+class PoolCollector(Collector):
+    """Gauges of every pool's part of the latest decision."""
+
+    def __init__(self, store: DecisionStore) -> None:
+        self._store = store
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance: what is exposed depends on the workloads."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """One family after another; what is not known, or not told, has no series."""
+        published = _gauge(
+            "predictscale_pool_published_replicas", "What a pool's HPA is told, after landing."
+        )
+        ready = _gauge("predictscale_pool_ready_replicas", "Replicas of a pool that serve, if known.")
+        noticed = _gauge(
+            "predictscale_pool_leaving_nodes", "Nodes of a pool that are announced to go or at risk."
+        )
+        for decision in self._store:
+            seen, answer = decision.seen.pools, decision.answer
+            for share in answer.shares:
+                labels = [*decision.workload, share.name]
+                if share.available and answer.available:
+                    published.add_metric(labels, share.published)
+                if seen is not None:
+                    ready.add_metric(labels, _ready(share, decision.policy, seen))
+                    leaving = sum(
+                        zone.noticed + zone.rebalanced for zone in _zones(share.name, decision.policy, seen)
+                    )
+                    noticed.add_metric(labels, leaving)
+        yield from (published, ready, noticed)
+
+
+def _gauge(name: str, documentation: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, labels=_LABELS)
+
+
+def _pool(share: Share, decision: Decision) -> PoolView:
+    seen = decision.seen.pools
+    return PoolView(
+        name=share.name,
+        kind=share.kind,
+        wanted_replicas=share.wanted,
+        published_replicas=share.published,
+        available=share.available and decision.answer.available,
+        ready_replicas=None if seen is None else _ready(share, decision.policy, seen),
+        because=share.because,
+    )
+
+
+def _ready(share: Share, policy: Policy, seen: PoolsSeen) -> int:
+    if share.kind is PoolKind.ON_DEMAND:
+        return seen.on_demand_ready
+    return sum(zone.ready for zone in _zones(share.name, policy, seen))
+
+
+def _zones(name: str, policy: Policy, seen: PoolsSeen) -> list[ZoneSeen]:
+    pools = () if policy.pools is None else policy.pools.pools
+    own = {zone for pool in pools if pool.name == name for zone in pool.zones}
+    return [zone for zone in seen.zones if zone.zone in own]
+
+
+def _zone(zone: ZoneSeen) -> ZoneView:
+    return ZoneView(
+        zone=zone.zone,
+        ready=zone.ready,
+        pending=zone.pending,
+        noticed=zone.noticed,
+        at_risk=zone.rebalanced,
+        lost=zone.lost,
+        failed_launches=zone.failed,
+        offered=zone.available,
+    )
