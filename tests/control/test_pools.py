@@ -23,9 +23,11 @@ from predictscale.control.rhythm import watched_s
 from predictscale.control.shelf import ModelShelf
 from predictscale.control.store import DecisionStore
 from predictscale.control.tracker import Tracker
+from predictscale.core.decide import decide
+from predictscale.core.demand import Observation
 from predictscale.core.hazard import hazard
 from predictscale.core.hpa import exact_behavior
-from predictscale.core.plan import Decision, Stage
+from predictscale.core.plan import Decision, Memory, Stage
 from predictscale.core.pools import PoolMemory, SplitMemory, ZoneMemory
 from predictscale.meters import Meters
 from predictscale.serving.grpc import ScalerServer
@@ -286,3 +288,48 @@ async def test_a_new_service_knows_of_losses_from_before_it_was_there() -> None:
     assert await Town(rooms={}).new_watch().begin(MORNING, rule) == SplitMemory(
         pools=PoolMemory(zones={zone: ZoneMemory() for zone in ("spot/a", "spot/b")})
     )
+
+
+async def test_one_deployment_on_mixed_nodes_gets_a_margin_and_replaces_what_is_announced_to_go() -> None:
+    workload = {
+        "namespace": "prod",
+        "name": "chat",
+        "query": "demand",
+        "capacity_per_replica": 10,
+        "max_replicas": 11,
+        "lead_time_s": LEAD_S,
+        "forecasters": ["last-value"],
+        "target": "chat-spot",
+        "spot": {"interruptions_per_node_hour": 0.5, "correlation": 0.1},
+    }
+    (settings,) = load_service(overrides={"workloads": [workload]}).named_workloads(PRESETS)
+    assert settings.mixed is not None
+    queries = pool_queries("prod", settings.mixed, step_s=TICK_S)
+    deployment = PooledDeployment(zones=("a",))
+    deployment.scale(NEED, MORNING)
+    leaving = minutes(10)
+    cluster = PooledCluster(
+        {"nodes": deployment},
+        rooms={"a": lambda now: NEED if now < leaving else NEED - 2},
+        queries={"nodes": queries},
+        demand=10.0 * NEED,
+        boot_s=0.0,
+        notice_s=NOTICE_S,
+    )
+    watch = PoolWatch(
+        [Watched(pool=settings.mixed, queries=queries)], cluster, tick_s=TICK_S, keep_s=60, fresh_s=60
+    )
+    policy, memory, told = settings.policy(), Memory(), {}
+    for tick in range(1, 41):
+        now = MORNING + timedelta(seconds=TICK_S * tick)
+        cluster.live(now)
+        await watch.look(now)
+        seen = Observation(now=now, demand=10.0 * NEED, demand_at=now, pools=watch.seen_at(now))
+        plan, memory = decide(seen, None, policy, memory, unit="requests/s")
+        told[now] = plan.published
+    notice = leaving - timedelta(seconds=NOTICE_S)
+    calm = told[notice - timedelta(seconds=TICK_S)]
+    assert NEED < calm < NEED + 4
+    # The margin in force is held; what is needed now is one that shrank meanwhile, and two more.
+    assert calm < told[notice] <= calm + 2
+    assert max(told.values()) <= 11
