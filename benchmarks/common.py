@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+_READABLE = 1_000_000
+"""Characters beyond which nobody reads a report line by line, and it is written without indentation."""
+
 ROOT = Path(__file__).parent.parent
 """The checkout."""
 
@@ -54,5 +57,8 @@ def write_report(
         "settings": settings,
         "results": results,
     }
+    text = json.dumps(report, indent=1, allow_nan=False)
+    if len(text) > _READABLE:
+        text = json.dumps(report, allow_nan=False)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    out.write_text(text + "\n", encoding="utf-8")

@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from predictscale.config.costs import GridSettings
+from predictscale.control.errand import Errand
 from predictscale.core.carbon import Intensity
 from predictscale.core.intensity import GridIntensity, electricity_maps, from_series, watttime
 from predictscale.core.series import floor_to_grid
@@ -39,7 +40,7 @@ class GridWatch:
         self._constant = self._known is not None
         self._tried: datetime | None = None
         self._problem = ""
-        self._work: asyncio.Task[None] | None = None
+        self._work = Errand()
 
     def at(self, now: datetime) -> Intensity | None:
         """The intensity of an instant; None if it is not known."""
@@ -48,21 +49,18 @@ class GridWatch:
     def start_due(self, at: datetime) -> None:
         """Read anew in the background, if it is time."""
         due = floor_to_grid(at, EVERY_S)
-        if self._constant or due == self._tried or (self._work is not None and not self._work.done()):
+        if self._constant or due == self._tried or self._work.busy:
             return
         self._tried = due
-        self._work = asyncio.create_task(self._look(at))
+        self._work.start(self._look(at))
 
     async def settled(self) -> None:
         """Return once the reading under way, if there is one, has ended."""
-        if self._work is not None:
-            await asyncio.wait({self._work})
+        await self._work.settled()
 
     async def stop(self) -> None:
         """End it."""
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        await self._work.cancel()
 
     async def _look(self, at: datetime) -> None:
         try:

@@ -10,7 +10,6 @@ Refuses to stand in for the owner: without enough starts nothing is measured, an
 a source that does not answer leaves the last measurement in force.
 """
 
-import asyncio
 import hashlib
 import math
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ import structlog
 
 from predictscale.clock import Clock
 from predictscale.config.cluster import PodFact
+from predictscale.control.errand import Errand
 from predictscale.control.podlog import FACTS, PodLog
 from predictscale.core.demand import WorkloadId
 from predictscale.core.leadtime import GIVE_UP_S, LAST_STARTS, Delays, LeadTime, lead_time
@@ -135,7 +135,7 @@ class LeadTimes:
         self._tried: datetime | None = None
         self._problem = ""
         self._measures: dict[datetime, LeadTime] = {}
-        self._work: asyncio.Task[None] | None = None
+        self._work = Errand()
 
     def lead_time_at(self, at: datetime) -> float | None:
         """The measured lead time that a decision at `at` obeys [s]; None leaves the owner's in force."""
@@ -169,29 +169,25 @@ class LeadTimes:
         """Read in the background what is due at the tick `at`."""
         self._publish(at)
         boundary = self._boundary(at - timedelta(seconds=SETTLE_S))
-        if boundary == self._tried or (self._work is not None and not self._work.done()):
+        if boundary == self._tried or self._work.busy:
             return
         self._tried = boundary
-        self._work = asyncio.create_task(self._read(boundary))
+        self._work.start(self._read(boundary))
 
     async def wake(self) -> None:
         """Read the starts of the last days; if that takes long, it goes on in the background."""
         now = self._clock.now()
         self.start_due(now)
-        if self._work is not None:
-            await asyncio.wait({self._work}, timeout=_WAKING_S)
+        await self._work.settled(timeout_s=_WAKING_S)
         self._publish(now)
 
     async def settled(self) -> None:
         """Return once the reading under way, if there is one, has ended."""
-        if self._work is not None:
-            await asyncio.wait({self._work})
+        await self._work.settled()
 
     async def stop(self) -> None:
         """End the reading under way, and tell readers no more."""
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        await self._work.cancel()
         self._book.forget(self._workload)
 
     def _publish(self, at: datetime) -> None:

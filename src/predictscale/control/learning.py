@@ -13,7 +13,6 @@ is kept, so a start that lives through the last ticks again finds what was in fo
 Refuses to stand in for the owner: while nothing was learned, the settings hold.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from typing import Protocol
 
 import structlog
 
+from predictscale.control.errand import Errand
 from predictscale.control.learnshelf import InForce, LearnShelf
 from predictscale.control.podwindows import PodReader, joined, newest
 from predictscale.core.capacity import Capacity
@@ -131,7 +131,7 @@ class CapacityLearner:
         self._width_s: float | None = None
         self._tried: datetime | None = None
         self._trouble = ""
-        self._work: asyncio.Task[None] | None = None
+        self._work = Errand()
 
     async def wake(self) -> None:
         """Take what was learned from the shelf."""
@@ -165,28 +165,25 @@ class CapacityLearner:
     def start_due(self, at: datetime) -> None:
         """Put what was taught in force, and start the lesson that is due."""
         if self._install(at):
-            self._work = asyncio.create_task(self._shelf.put(self._pupil.key, self._kept))
+            self._work.start(self._shelf.put(self._pupil.key, self._kept))
             return
         boundary = self._boundary(at)
         if self._reader is None or boundary == self._tried:
             return
-        if self._work is not None and not self._work.done():
+        if self._work.busy:
             return
         if self._rows is not None and self._kept and self._kept[-1].taught.at >= boundary:
             return
         self._tried = boundary
-        self._work = asyncio.create_task(self._learn(boundary, self._reader))
+        self._work.start(self._learn(boundary, self._reader))
 
     async def settled(self) -> None:
         """Return once the lesson under way, if there is one, has ended."""
-        if self._work is not None:
-            await asyncio.wait({self._work})
+        await self._work.settled()
 
     async def stop(self) -> None:
         """Put the lesson under way aside, and what was learned on the shelf."""
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        await self._work.cancel()
         await self._shelf.put(self._pupil.key, self._kept)
 
     def _install(self, at: datetime) -> bool:

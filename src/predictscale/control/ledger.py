@@ -5,7 +5,6 @@ kill loses an hour, which is then told as unknown. Refuses to open new books ove
 the shelf: nothing is noted before they were looked for.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from datetime import datetime, timedelta
 
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control.counterfactual import CounterfactualMeter
+from predictscale.control.errand import Errand
 from predictscale.control.gridwatch import GridWatch
 from predictscale.control.metershelf import MeterShelf
 from predictscale.control.moneybook import Money, MoneyBook, Purse
@@ -75,7 +75,7 @@ class Ledger:
         digest = hashlib.sha256(f"books of {settings.workload}".encode()).digest()
         self._shift = timedelta(seconds=int.from_bytes(digest[:2]) % HOUR_S)
         self._awake = False
-        self._work: asyncio.Task[None] | None = None
+        self._work = Errand()
 
     def allowance_at(self, at: datetime) -> Allowance | None:
         """The replicas that the budget allows at an instant, by what is on the books; None without one."""
@@ -105,10 +105,10 @@ class Ledger:
         hour = floor_to_grid(at - self._shift, HOUR_S)
         if self._due.kept is None:
             self._due.kept = hour
-        if self._due.kept == hour or not self._awake or (self._work is not None and not self._work.done()):
+        if self._due.kept == hour or not self._awake or self._work.busy:
             return
         self._due.kept = hour
-        self._work = asyncio.create_task(self._shelf.put(self._key, self._meter))
+        self._work.start(self._shelf.put(self._key, self._meter))
 
     async def wake(self) -> None:
         """Go on with the books that are on the shelf, if there are any."""
@@ -120,8 +120,7 @@ class Ledger:
         """Return once what is under way in the background has ended."""
         if self._grid is not None:
             await self._grid.settled()
-        if self._work is not None:
-            await asyncio.wait({self._work})
+        await self._work.settled()
 
     async def stop(self) -> None:
         """Put the books on the shelf, and tell readers no more."""

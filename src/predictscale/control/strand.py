@@ -8,7 +8,6 @@ and laid over what they say here, so that no model knows of them.
 Refuses to read anything: where bins come from is not its business.
 """
 
-import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ import structlog
 
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control.context import context_of
+from predictscale.control.errand import Errand
 from predictscale.control.rhythm import fit_boundary, fit_window
 from predictscale.control.shelf import ModelShelf, ShelvedModel
 from predictscale.core.events import PlannedEvent, planned, usual
@@ -111,15 +111,15 @@ class Strand:
         ]
         self._model: ShelvedModel | None = None
         self._told: tuple[_Asked, Forecast | None, tuple[str, ...]] | None = None
-        self._refit: asyncio.Task[None] | None = None
+        self._refit = Errand()
         self._tried: datetime | None = None
 
     async def wake(self, at: datetime, *, patience_s: float) -> None:
         """After a start: take the model from the shelf, or fit a quick one and wait so long for it [s]."""
         self._model = await self._shelf.get(self._settings, series=self.series)
         if self._model is None:
-            self._refit = asyncio.create_task(self._fit(at, quick=True))
-            await asyncio.wait({self._refit}, timeout=patience_s)
+            self._refit.start(self._fit(at, quick=True))
+            await self._refit.settled(timeout_s=patience_s)
 
     def forecast(
         self, at: datetime, *, reach_s: float, worth: float | None = 1.0
@@ -163,7 +163,7 @@ class Strand:
 
     def start_refit(self, at: datetime) -> None:
         """Fit in the background when a boundary of the refit grid has passed."""
-        if self.bins is None or (self._refit is not None and not self._refit.done()):
+        if self.bins is None or self._refit.busy:
             return
         boundary = self._boundary(at)
         if self._tried == boundary or (
@@ -171,18 +171,15 @@ class Strand:
         ):
             return
         self._tried = boundary
-        self._refit = asyncio.create_task(self._fit(at, quick=False))
+        self._refit.start(self._fit(at, quick=False))
 
     async def fitted(self) -> None:
         """Return once the fit that is under way, if there is one, has ended."""
-        if self._refit is not None:
-            await asyncio.wait({self._refit})
+        await self._refit.settled()
 
     async def stop(self) -> None:
         """End the fit that may be under way."""
-        if self._refit is not None:
-            self._refit.cancel()
-            await asyncio.gather(self._refit, return_exceptions=True)
+        await self._refit.cancel()
 
     async def _fit(self, at: datetime, *, quick: bool) -> None:
         """Fit the workload's chain on the history up to the refit boundary and serve the result."""

@@ -7,7 +7,6 @@ from, so that all replicas of the service obey it from the same tick. Refuses to
 choose in this process: replays are slow, and the simulator is not control's to know.
 """
 
-import asyncio
 import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ import numpy as np
 import structlog
 
 from predictscale.control.asks import HIGHEST_S, Ask, Goal, Retelling, Subject, Tuner
+from predictscale.control.errand import Errand
 from predictscale.control.said import Said
 from predictscale.control.spending import SETTLING_BINS, Spending
 from predictscale.control.tuningshelf import Chosen, Kept, TuningShelf
@@ -60,7 +60,7 @@ class SelfTuning:
         self._chosen: tuple[Chosen, ...] = ()
         self._asked_at: datetime | None = None
         self._retold = False
-        self._work: asyncio.Task[None] | None = None
+        self._work = Errand()
         self._highest: tuple[datetime, float | None] | None = None
 
     async def wake(self) -> None:
@@ -112,23 +112,20 @@ class SelfTuning:
     def start_due(self, at: datetime, bins: MetricWindow | None) -> None:
         """Ask for a new choice in the background when one is due."""
         boundary = self._boundary(at)
-        if bins is None or boundary == self._asked_at or (self._work is not None and not self._work.done()):
+        if bins is None or boundary == self._asked_at or self._work.busy:
             return
         if self._retold and self._chosen and self._chosen[-1].choice.at >= boundary:
             return
         self._asked_at = boundary
-        self._work = asyncio.create_task(self._choose(boundary, bins))
+        self._work.start(self._choose(boundary, bins))
 
     async def settled(self) -> None:
         """Return once the question under way, if there is one, is answered."""
-        if self._work is not None:
-            await asyncio.wait({self._work})
+        await self._work.settled()
 
     async def stop(self) -> None:
         """Put the question under way aside, and the record on the shelf."""
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        await self._work.cancel()
         await self._keep()
 
     @property

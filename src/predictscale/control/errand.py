@@ -1,0 +1,39 @@
+"""One piece of work at a time in the background, beside the ticks of a workload.
+
+Refuses to queue: what is asked for while something is under way is the caller's to ask for again.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+
+
+class Errand:
+    """Nothing is under way until `start`."""
+
+    def __init__(self) -> None:
+        self._work: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way."""
+        return self._work is not None and not self._work.done()
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was ever started."""
+        return self._work is not None
+
+    def start(self, work: Coroutine[object, object, None]) -> None:
+        """Begin, and return at once; only while nothing is under way."""
+        self._work = asyncio.create_task(work)
+
+    async def settled(self, *, timeout_s: float | None = None) -> None:
+        """Return once what is under way has ended, or `timeout_s` have passed; it goes on then."""
+        if self._work is not None:
+            await asyncio.wait({self._work}, timeout=timeout_s)
+
+    async def cancel(self) -> None:
+        """End what is under way."""
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
