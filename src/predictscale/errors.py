@@ -21,8 +21,12 @@ PredictscaleError
 └── RebuildCache          the cache on disk is damaged: set it aside, pull the history again
 """
 
+import struct
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 
 class PredictscaleError(Exception):
@@ -160,3 +164,19 @@ def _again(
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+DAMAGE: Final[tuple[type[Exception], ...]] = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OSError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What json, zipfile, numpy and the checks of our classes raise on bytes that are not ours."""

@@ -17,15 +17,13 @@ from predictscale.core.lawfit import LawFit
 from predictscale.core.lawguards import Learned, Seen
 from predictscale.core.lawtaught import Taught
 from predictscale.core.lawwindows import LeftOut
+from predictscale.errors import DAMAGE
 from predictscale.sources.history import History
 
 _log = structlog.get_logger(__name__)
 
 SCHEMA = 1
 """Raised whenever what is kept changes its shape or meaning."""
-
-# What json and the classes' own checks raise on bytes that are not ours.
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +51,7 @@ class LearnShelf:
             return ()
         try:
             return _decoded(blob)
-        except _DAMAGE as damaged:
+        except DAMAGE as damaged:
             _log.warning("what was learned of replicas is damaged on disk", key=key, because=str(damaged))
             return ()
 

@@ -5,8 +5,6 @@ not read as what it should be: then the books begin anew, and say since when.
 """
 
 import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,26 +12,13 @@ import structlog
 
 from predictscale.control.counterfactual import CounterfactualMeter
 from predictscale.core.series import Floats
+from predictscale.errors import DAMAGE
 from predictscale.sources.history import History
 
 _log = structlog.get_logger(__name__)
 
 SCHEMA = 1
 """Raised whenever what is kept changes its shape or meaning."""
-
-# What zipfile, numpy and the meter's own checks raise on bytes that are not ours.
-_DAMAGE = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 class MeterShelf:
@@ -57,7 +42,7 @@ class MeterShelf:
             return False
         try:
             meter.restore(_decoded(blob))
-        except _DAMAGE as damaged:
+        except DAMAGE as damaged:
             _log.warning("what the meter kept on disk is damaged", key=key, because=str(damaged))
             return False
         return True

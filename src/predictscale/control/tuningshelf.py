@@ -6,8 +6,6 @@ whatever does not read as what it should be: then the record is told again from 
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -20,25 +18,13 @@ from numpy.typing import NDArray
 from predictscale.core.knobs import Knobs
 from predictscale.core.series import Floats
 from predictscale.core.tuned import Choice, Score
+from predictscale.errors import DAMAGE
 from predictscale.sources.history import History
 
 _log = structlog.get_logger(__name__)
 
 SCHEMA = 1
 """Raised whenever what is kept changes its shape or meaning."""
-
-# What zipfile, numpy, json and the classes' own checks raise on bytes that are not ours.
-_DAMAGE = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +69,7 @@ class TuningShelf:
             return None
         try:
             return _decoded(blob)
-        except _DAMAGE as damaged:
+        except DAMAGE as damaged:
             _log.warning("what tuning kept on disk is damaged", key=key, because=str(damaged))
             return None
 

@@ -8,9 +8,6 @@ run code. Refuses old schemas too: the cache is disposable, a fit is cheap.
 import dataclasses
 import io
 import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -18,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from predictscale.core.calendar import Calendar
-from predictscale.errors import RebuildCache
+from predictscale.errors import DAMAGE, RebuildCache
 from predictscale.forecasters.base import Fitted
 from predictscale.forecasters.boosted import BoostedFitted
 from predictscale.forecasters.boosted.forest import Forest
@@ -55,21 +52,6 @@ _CLASSES: dict[str, type[Any]] = {
     )
 }
 
-# What numpy, zipfile, json and the classes' own checks raise on bytes that are not ours.
-_DAMAGE = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
 
 def encode(fitted: Fitted) -> bytes:
     """A fitted model as bytes; the same model gives the same bytes.
@@ -96,7 +78,7 @@ def decode(data: bytes) -> Fitted:
             fitted = _read(archive)
     except RebuildCache:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise RebuildCache(f"not a fitted model: {type(error).__name__}: {error}") from error
     if not isinstance(fitted, FittedChain | CurveFitted | NativeFitted | BoostedFitted | Crowned):
         raise RebuildCache(f"a {type(fitted).__name__} is no fitted model")
