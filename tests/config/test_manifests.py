@@ -142,6 +142,29 @@ def test_a_named_workload_is_rendered_with_its_own_bounds(tmp_path: Path) -> Non
     assert clean(checked(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("pool", "deployment", "most"), [("on-demand", "code", 30), ("spot", "code-spot", 40)]
+)
+def test_a_pool_is_rendered_and_checked_with_its_own_deployment_and_ceiling(
+    tmp_path: Path, pool: str, deployment: str, most: int
+) -> None:
+    metadata = {"workload": "code", "pool": pool}
+    text = rendered(metadata, namespace="llm", name=deployment)
+    document = yaml.safe_load(text)
+    spec = document["spec"]
+    assert (spec["scaleTargetRef"]["name"], spec["minReplicaCount"], spec["maxReplicaCount"]) == (
+        deployment,
+        0,
+        most,
+    )
+    assert clean(checked(tmp_path, text))
+    spec["maxReplicaCount"] = 12
+    assert f"{most} while spec.maxReplicaCount is 12" in warning(checked(tmp_path, document))
+    spec.update(maxReplicaCount=most, scaleTargetRef={"name": "another"})
+    said = warning(checked(tmp_path, document))
+    assert f"is {deployment} while spec.scaleTargetRef.name is 'another'" in said
+
+
 def test_what_the_service_would_refuse_is_not_rendered() -> None:
     with pytest.raises(SettingsError, match="maxReplicas"):
         rendered({"backend": "http", "capacityPerReplica": "1"})

@@ -1,12 +1,13 @@
-"""Commands that need no running service: check what was written, render what should be."""
+"""Check what was written, render what should be; only warm nodes may ask a running service."""
 
 import os
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from predictscale.errors import AskOwner
+from predictscale.cli.remote import DEFAULT_URL, Url
+from predictscale.errors import AskOwner, Problem, SettingsError
 
 ServiceFile = Annotated[
     Path | None, typer.Option(help="The service's YAML file: its limits, defaults and named workloads.")
@@ -44,20 +45,39 @@ def check(
 
 
 def render(
-    name: Annotated[str, typer.Argument(help="NAMESPACE/NAME of the ScaledObject.")],
-    metadata: Annotated[
-        list[str], typer.Argument(help="KEY=VALUE of the trigger's metadata, such as backend=vllm.")
+    name: Annotated[
+        str, typer.Argument(help="NAMESPACE/NAME of the ScaledObject; for warm nodes, of the workload.")
     ],
+    metadata: Annotated[
+        list[str],
+        typer.Argument(
+            help="KEY=VALUE of the trigger's metadata, such as backend=vllm; for warm nodes, "
+            "gpusPerNode=8 with nodes=2, replicas=9 or wake=4m."
+        ),
+    ],
+    *,
     target: Annotated[
         str | None, typer.Option(help="The Deployment to scale, if not in the metadata.")
     ] = None,
     address: Annotated[str | None, typer.Option(help="The service's host:port within the cluster.")] = None,
     service: ServiceFile = None,
+    warm_nodes: Annotated[
+        Literal["buffer", "placeholder"] | None,
+        typer.Option(
+            help="Instead, nodes that stand ready and empty: a CapacityBuffer, or a placeholder Deployment."
+        ),
+    ] = None,
+    url: Url = DEFAULT_URL,
 ) -> None:
-    """Print a ready ScaledObject that lands exactly where the service says."""
-    from predictscale.config.load import load_service  # noqa: PLC0415 - heavy
-    from predictscale.config.render import DEFAULT_ADDRESS, render_scaled_object  # noqa: PLC0415 - the same
+    """Print a ready ScaledObject that lands exactly where the service says.
 
+    With --warm-nodes, print what keeps nodes ready for its replicas. As many as nodes= or replicas= say;
+    or, with wake=4m, for the replicas that may be wanted while a new node starts, by the forecast of the
+    service at --url.
+
+    Further keys: level, gpusPerReplica, gpuResource, nodeSelector (a=b,c=d), tolerations
+    (key=value:NoSchedule,...), image, api.
+    """
     namespace, slash, object_name = name.partition("/")
     if not (namespace and slash and object_name):
         _fail(f"{name}: must be NAMESPACE/NAME")
@@ -65,19 +85,54 @@ def render(
     if unpaired := [pair for pair in metadata if "=" not in pair]:
         _fail(f"{', '.join(unpaired)}: must be KEY=VALUE")
     try:
-        settings = load_service(service, env=os.environ)
-        manifest = render_scaled_object(
-            namespace=namespace,
-            name=object_name,
-            metadata=pairs,
-            service=settings,
-            presets=settings.presets(),
-            target=target,
-            scaler_address=address or DEFAULT_ADDRESS,
-        )
+        if warm_nodes is None:
+            manifest = _scaled_object(
+                namespace, object_name, pairs, target=target, address=address, service=service
+            )
+        else:
+            _refuse_of_scaled_objects(target=target, address=address, service=service)
+            manifest = _warm_nodes(warm_nodes, namespace, object_name, pairs, url)
     except AskOwner as wrong:
         _fail(str(wrong))
     typer.echo(manifest, nl=False)
+
+
+def _scaled_object(
+    namespace: str,
+    name: str,
+    metadata: dict[str, str],
+    *,
+    target: str | None,
+    address: str | None,
+    service: Path | None,
+) -> str:
+    from predictscale.config.load import load_service  # noqa: PLC0415 - heavy
+    from predictscale.config.render import DEFAULT_ADDRESS, render_scaled_object  # noqa: PLC0415 - the same
+
+    settings = load_service(service, env=os.environ)
+    return render_scaled_object(
+        namespace=namespace,
+        name=name,
+        metadata=metadata,
+        service=settings,
+        presets=settings.presets(),
+        target=target,
+        scaler_address=address or DEFAULT_ADDRESS,
+    )
+
+
+def _warm_nodes(kind: str, namespace: str, name: str, said: dict[str, str], url: str) -> str:
+    from predictscale.cli.warmnodes import warm_nodes  # noqa: PLC0415 - heavy
+    from predictscale.config.warmnodes import Kind  # noqa: PLC0415 - the same
+
+    return warm_nodes(Kind(kind), namespace, name, said, url=url)
+
+
+def _refuse_of_scaled_objects(**options: object) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        wants = "leave it out beside --warm-nodes"
+        raise SettingsError([Problem(f"--{name}", "is of a ScaledObject", wants) for name in given])
 
 
 def _fail(message: str) -> NoReturn:

@@ -7,11 +7,12 @@ patience on the way down. It refuses metadata that the service would refuse.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
-from predictscale.config.metadata import parse_trigger
+from predictscale.config.metadata import parse_trigger, pool_of
 from predictscale.config.presets import Presets
 from predictscale.config.settings import ServiceSettings
 from predictscale.config.workload import WorkloadSettings
@@ -57,7 +58,7 @@ def render_scaled_object(
         raise SettingsError([Problem("metadata", f"holds {', '.join(resolved_later)}", wants)])
     if target is not None and "workload" not in metadata:
         metadata = {"target": target, **metadata}
-    settings = parse_trigger(namespace, name, metadata, service, presets)
+    settings = _of_pool(parse_trigger(namespace, name, metadata, service, presets), pool_of(metadata))
     deployment = target or settings.target
     if deployment is None:
         raise SettingsError([Problem("target", "is missing", "name the Deployment that is scaled")])
@@ -68,6 +69,16 @@ def render_scaled_object(
         "spec": _spec(settings, deployment, metadata, scaler_address, polling_s),
     }
     return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _of_pool(settings: WorkloadSettings, name: str | None) -> WorkloadSettings:
+    """A workload with the Deployment and the bounds of the pool that asks, if one does."""
+    pool = None if name is None else settings.pool(name)
+    if pool is None:
+        return settings
+    # How many always stay is part of the decision.
+    most = pool.pool(most=settings.max_replicas).max_replicas
+    return replace(settings, target=pool.target, min_replicas=0, max_replicas=most)
 
 
 def _spec(

@@ -190,6 +190,49 @@ def stocks(
     return tuple(found)
 
 
+def surge(
+    forecast: Forecast,
+    *,
+    now: datetime,
+    wake_s: float,
+    size: Size,
+    level: float,
+    here: int,
+    most: int,
+    unit: str,
+) -> Floor:
+    """Replicas beyond those that are here that may be wanted before a new node serves.
+
+    They are what room is kept for: whatever comes later still finds a node that is asked for then.
+
+    Args:
+        forecast: What is about to arrive.
+        now: The instant that is asked about.
+        wake_s: From asking for a node to replicas that serve on it [s].
+        size: From demand to replicas.
+        level: The quantile that is covered; the nearest that is forecast.
+        here: Replicas that are here, those that start included.
+        most: Replicas that the workload may ever have.
+        unit: The demand's, for the reason.
+
+    Raises:
+        ForecastTooShort: The forecast does not reach so far.
+        ValueError: A number of replicas is negative.
+    """
+    if here < 0 or most < 0:
+        raise ValueError(f"{here} replicas here, at most {most}: none is negative")
+    level, how = _within(forecast, level)
+    peak = forecast.peak(level=level, since=now, until=now + timedelta(seconds=wake_s))
+    wanted = size(peak)
+    cut = f", of which the workload may have {most}" if wanted > most else ""
+    more = max(min(wanted, most) - here, 0)
+    because = (
+        f"up to {peak:,.4g} {unit} may come within {wake_s:g} s at level {level:.3g}{how}: "
+        f"{wanted} replicas{cut}; {here} are here, {more} more may be wanted"
+    )
+    return Floor(more, because)
+
+
 def nodes_for(replicas: int, *, gpus_per_replica: int, gpus_per_node: int) -> int:
     """Nodes that hold so many replicas; a replica larger than a node takes whole nodes.
 
