@@ -15,7 +15,9 @@ from predictscale.clock import ManualClock
 from predictscale.config.load import load_service
 from predictscale.control.ledger import Ledger
 from predictscale.control.step import StepMemory, step
+from predictscale.core.cost import Price
 from predictscale.core.demand import WorkloadId
+from predictscale.core.events import PlannedEvent, Repeat
 from predictscale.core.slo import Slo
 from predictscale.meters import Meters
 from predictscale.sources.history import History
@@ -82,6 +84,11 @@ async def exposed(running: Service) -> str:
         return (await client.get(f"http://127.0.0.1:{running.metrics_port}/metrics")).text
 
 
+SALE = PlannedEvent(
+    name="sale", start=MONTH, end=MONTH + timedelta(days=1), multiplier=2.0, repeat=Repeat.YEARLY
+)
+
+
 async def test_books_are_of_one_workload_and_of_one_history(tmp_path: Path) -> None:
     clock, history = ManualClock(MONTH), History(path=tmp_path / "books.sqlite", meters=Meters())
     source = ReplaySource({}, clock=clock)
@@ -107,15 +114,17 @@ async def test_books_are_of_one_workload_and_of_one_history(tmp_path: Path) -> N
     for other in (
         replace(settings, workload=WorkloadId("prod", "other")),
         replace(settings, query="other_demand"),
+        replace(settings, price=Price(per_replica_h=4.0, currency="EUR")),
         replace(settings, max_replicas=7),
+        replace(settings, forecasters=("seasonal-naive",), events=(SALE,)),
     ):
         ledger = treasury.ledger(other, source=source)
         await ledger.wake()
         ledger.note(decisions[-1])
         known.append(treasury.book.items()[0][1].savings is not None)
         await ledger.stop()
-    # Another ceiling is no reason to open new books.
-    assert known == [False, False, True]
+    # Amounts of two currencies are not added. Another ceiling, or a sale, is no reason to open new books.
+    assert known == [False, False, False, True, True]
     await history.aclose()
 
 

@@ -330,6 +330,16 @@ def test_what_a_month_has_cost_is_on_the_books() -> None:
     assert noted(decisions([100.0] * 241)).spent(NOON) is None
 
 
+def test_what_was_spent_before_the_first_decision_or_while_nobody_looked_is_not_nothing() -> None:
+    month = at(-9 * 86_400)
+    assert CounterfactualMeter().spent(month, now=NOON) is None
+    assert CounterfactualMeter().spent(NOON, now=NOON) == 0
+    meter = noted(decisions([100.0] * 241, replicas=10), price=3.0)
+    # The month turned, and ten days of it went by, while the service was down.
+    assert meter.spent(at(20 * 86_400), now=at(30 * 86_400)) is None
+    assert meter.spent(NOON, now=at(3615)) == meter.spent(NOON) == pytest.approx(10 * 3.0)
+
+
 def test_in_shadow_mode_ours_is_what_we_would_have_held() -> None:
     shadow = replace(POLICY, mode=Mode.SHADOW)
     savings = accounts(noted(decisions([100.0] * 41, obeyed=shadow, replicas=25)))

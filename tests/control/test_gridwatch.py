@@ -73,11 +73,20 @@ async def test_a_query_is_asked_every_few_minutes_and_an_old_answer_is_none() ->
     assert found is not None
     assert found.accounting is Accounting.MARGINAL
     source.down = True
-    # The newest bin ends at 300 s and holds for as long as it is wide.
-    assert await looked(watch, 300 + EVERY_S - 1) == pytest.approx(226.796185)
-    assert await looked(watch, 300 + EVERY_S) is None
+    # The newest bin ends at 300 s and holds for as long as it is wide, and a reading lasts.
+    assert await looked(watch, 300 + EVERY_S + 59) == pytest.approx(226.796185)
+    assert await looked(watch, 300 + EVERY_S + 60) is None
     source.down = False
     assert await looked(watch, 300 + 2 * EVERY_S) == pytest.approx(226.796185)
+
+
+async def test_a_number_stays_while_the_next_one_is_read() -> None:
+    watch = GridWatch(GridSettings(query="moer"), source=Told(400.0))
+    for second in range(0, 1800, 15):
+        # A tick is told before what it starts has been read.
+        assert second == 0 or watch.at(at(second)) is not None, second
+        watch.start_due(at(second))
+        await watch.settled()
 
 
 @pytest.mark.parametrize("values", [(), (100.0, 200.0)])
@@ -97,6 +106,9 @@ async def test_a_file_is_read_again_and_a_broken_one_leaves_what_was_told(tmp_pa
     assert await looked(watch, 300) == 410
     path.write_text("half a fi")
     assert await looked(watch, 600) == 410
+    path.write_text(latest(NOON, 410).replace("410", "1" * 400))
+    assert await looked(watch, 900) == 410
+    assert watch._problem
     assert await looked(watch, 3600) is None  # an hour's number is no longer the present's
     path.write_text(latest(NOON + timedelta(hours=1), 350))
     assert await looked(watch, 3900) == 350

@@ -362,6 +362,17 @@ async def test_readers_find_the_state_until_the_workload_is_left() -> None:
     assert service.book.items() == []
 
 
+async def test_who_is_relieved_takes_nothing_from_a_successor_that_told_before() -> None:
+    book = LeadBook()
+    first, second = (Service(ClusterOfLives(past()), book=book) for _ in range(2))
+    for service in (first, second):
+        await service.leads.wake()
+    await first.leads.stop()
+    assert book.get(CHAT) == second.state
+    await second.leads.stop()
+    assert book.get(CHAT) is None
+
+
 LIVES = st.lists(
     st.tuples(st.floats(-2 * DAY_S, -5000), st.floats(5, 3000), st.floats(0, 2000)), min_size=8, max_size=20
 )

@@ -297,3 +297,20 @@ async def test_damage_on_disk_is_learned_anew(blob: bytes) -> None:
     history = cache()
     await history.blob_put("shop#capacity", blob)
     assert await LearnShelf(history).get("shop") == ()
+
+
+async def test_after_a_long_outage_the_past_is_read_in_parts_again() -> None:
+    source = ToldPods()
+    one = learner(source)
+    last = await live(one, NOON, for_s=900)
+    source.down = True
+    after = last + timedelta(days=5)
+    one.start_due(after)
+    await one.settled()
+    source.down = False
+    source.asked.clear()
+    await live(one, after + timedelta(seconds=YOUNG_EVERY_S), for_s=900)
+    spans = [end - start for query, start, end, _ in source.asked if query.startswith("running")]
+    assert spans
+    assert max(spans) <= timedelta(days=1)
+    assert min(start for _, start, _, _ in source.asked) < last

@@ -11,6 +11,7 @@ from predictscale.control import podwindows
 from predictscale.control.podwindows import Asked, PodReader, joined, newest
 from predictscale.core.lawtaught import PodRows
 from predictscale.errors import AnswerUnusable, SourceUnavailable
+from predictscale.sources.base import Labelled
 from told_pods import ASKED, WINDOWS, ToldPods
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -128,3 +129,26 @@ async def test_the_histogram_counts_a_day() -> None:
 async def test_a_source_that_is_down_says_so() -> None:
     with pytest.raises(SourceUnavailable):
         await hour(ToldPods(down=True))
+
+
+class TwoSpellings(ToldPods):
+    """As after an upgrade of Prometheus or of a part of the pods: `le="1"` until then, `le="1.0"` since."""
+
+    async def read_each(
+        self, query: str, *, start: datetime, end: datetime, step_s: float
+    ) -> tuple[Labelled, ...]:
+        """See `EachSource.read_each`."""
+        found = await super().read_each(query, start=start, end=end, step_s=step_s)
+        if not query.startswith("buckets"):
+            return found
+        again = [Labelled({"le": f"{one.labels['le']}00"}, one.window) for one in found[:-1]]
+        return (*found, *again, found[-1])
+
+
+async def test_a_bound_of_two_spellings_is_one_bucket() -> None:
+    once = await PodReader(ToldPods(), ASKED).first_tokens(NOON)
+    twice = await PodReader(TwoSpellings(), ASKED).first_tokens(NOON)
+    assert once is not None
+    assert twice is not None
+    assert twice.bounds_s.tolist() == once.bounds_s.tolist()
+    assert twice.counts == pytest.approx(2 * once.counts)

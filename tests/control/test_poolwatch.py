@@ -151,6 +151,28 @@ async def test_a_loss_is_told_once_though_its_answer_is_used_until_the_next(sour
     assert watched.seen_at(at(75)) is None
 
 
+async def test_a_counter_of_losses_that_cannot_be_read_does_not_tell_of_none(source: Told) -> None:
+    watched = watch(source)
+    await watched.look(at(0))
+    source.broken = {"spot lost"}
+    await watched.look(at(15))
+    seen = watched.seen_at(at(15))
+    assert seen is not None
+    assert [zone.lost for zone in seen.zones] == [None, None]
+
+
+async def test_losses_of_ticks_that_were_skipped_are_told_at_the_next_look(source: Told) -> None:
+    source.tell("spot lost", 1, zone="a")
+    watched = watch(source)
+    lost = []
+    for second in (0, 15, 60, 60, 75):
+        await watched.look(at(second))
+        seen = watched.seen_at(at(second))
+        assert seen is not None
+        lost.append([zone.lost for zone in seen.zones])
+    assert lost == [[1, 0], [1, 0], [3, 0], [3, 0], [1, 0]]
+
+
 async def test_only_what_is_new_is_asked_for(source: Told) -> None:
     watched = watch(source)
     await watched.look(at(0))

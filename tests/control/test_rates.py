@@ -22,7 +22,7 @@ from predictscale.core.law import Mix
 from predictscale.core.lawcapacity import CapacityLaw
 from predictscale.core.offered import Rate
 from predictscale.core.plan import Decision, Health
-from predictscale.core.series import MetricWindow
+from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.core.slo import Slo
 from predictscale.meters import Meters
 from predictscale.sources.cached import CachedSource
@@ -274,3 +274,23 @@ async def test_tuning_does_not_ask_while_nobody_knows_what_a_replica_serves() ->
     assert not tuner.asks
     assert decision.tuning is not None
     assert decision.tuning.known_s == 0
+
+
+async def test_rates_follow_a_demand_whose_history_came_later_than_theirs() -> None:
+    scene = ChatScene()
+    tracker = scene.chat()
+    await scene.run(tracker, ticks=1)
+    scene.clock.advance(60)
+    at = scene.clock.now()
+    read = tracker._past.extend  # one signal of many fails
+
+    async def failed(at: datetime) -> tuple[str, ...]:
+        return (f"history could not be read at {at:%H:%M}",)
+
+    tracker._past.extend = failed  # type: ignore[method-assign]
+    await tracker.tick(at)
+    tracker._past.extend = read  # type: ignore[method-assign]
+    scene.clock.advance(15)
+    late = await tracker.tick(scene.clock.now())
+    assert len(late.further) == len(Rate)
+    assert {forecast.origin for forecast in late.further.values()} == {floor_to_grid(at, GRID.step_s)}

@@ -274,3 +274,24 @@ async def test_forecasters_are_told_of_the_workloads_clock_and_holidays_and_of_t
     assert quick is None
     assert whole is not None
     assert whole.model == "seasonal-naive-day"
+
+
+async def test_history_that_came_a_tick_late_is_forecast_from_within_its_own_bin() -> None:
+    scene = Scene()
+    steady, disturbed = scene.tracker(), scene.tracker()
+    for tracker in (steady, disturbed):
+        await tracker.tick(scene.clock.now())
+        await tracker.fitted()
+    scene.clock.advance(60)
+    at = scene.clock.now()
+    await steady.tick(at)
+    scene.source.down = True
+    late = await disturbed.tick(at)
+    assert any("history could not be read" in note for note in late.notes)
+    scene.source.down = False
+    scene.clock.advance(15)
+    one, other = [await tracker.tick(scene.clock.now()) for tracker in (steady, disturbed)]
+    assert one.forecast is not None
+    assert other.forecast is not None
+    assert other.forecast.origin == one.forecast.origin
+    assert one.forecast.values.tolist() == other.forecast.values.tolist()

@@ -281,3 +281,38 @@ def test_what_stands_ready_is_sized_by_the_law_too(here: float) -> None:
     floor = replicas(plan_of(load(here), bold, rules=ready), Stage.WARM)
     assert floor == pytest.approx(needed, rel=0 if here else 0.2, abs=1 if not here else 0)
     assert floor > replicas(plan_of(load(here), bold, rules=median), Stage.WARM)
+
+
+def test_what_slept_is_woken_by_what_is_here_though_nobody_can_say_what_serves_it() -> None:
+    rules = replace(RULES, min_replicas=0, stale_after_s=300)
+    slept = Memory(last_good=0, good_at=at(-30))
+    blind = replace(load(100), rates=Demands(), mix=None)
+    plan = plan_of(blind, rules=rules, memory=slept)
+    assert (plan.health, plan.target, plan.active) == (Health.HOLDING, 1, True)
+    assert "something is here" in because(plan, Stage.WARM)
+    late = replace(blind, now=at(400), demand_at=at(400))
+    assert plan_of(late, rules=rules, memory=slept).target == 1
+    # A queue is known by itself; old demand is no present.
+    old = replace(load(0), now=at(900), rates=Demands(), mix=None)
+    assert plan_of(replace(old, waiting=3.0), rules=rules, memory=slept).target == 1
+    assert plan_of(replace(old, queue=3.0), rules=rules, memory=slept).target == 1
+    assert plan_of(old, rules=rules, memory=slept).target == 0
+    assert plan_of(replace(old, demand=100.0), rules=rules, memory=slept).target == 0
+
+
+def test_what_waits_keeps_the_last_replica_though_its_tokens_are_not_known() -> None:
+    rules = replace(RULES, min_replicas=0)
+    waits = load(0, waiting=3.0, mix=None)
+    plan = plan_of(waits, flat_forecast(0), rules=rules)
+    assert (plan.health, plan.target, plan.active) == (Health.OK, 1, True)
+    assert plan_of(replace(waits, waiting=0.0), flat_forecast(0), rules=rules).target == 0
+
+
+def test_few_requests_whose_answers_still_stream_make_no_large_floor() -> None:
+    costs = WarmCosts(idle_per_h=1, shortage_per_h=9)
+    rules = replace(RULES, warmth=Warmth(costs=costs), lead_time_s=60)
+    coming = flat_forecast(20)
+    usual = plan_of(load(0.02), coming, rules=rules)
+    streaming = plan_of(load(0.02, output=40.0), coming, rules=rules)
+    assert replicas(streaming, Stage.WARM) == replicas(usual, Stage.WARM)
+    assert 1 < replicas(usual, Stage.WARM) < 10

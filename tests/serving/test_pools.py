@@ -1,6 +1,7 @@
 """Pools are told alike by REST, by the metrics and to KEDA."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import httpx2
 from prometheus_client import CollectorRegistry, generate_latest
@@ -44,8 +45,8 @@ def nobody(ref: Ref) -> WorkloadSettings:
     raise AssertionError(f"{ref.name} was registered")
 
 
-async def asked(decision: Decision) -> httpx2.Response:
-    store, clock = DecisionStore(), ManualClock(NOON)
+async def asked(decision: Decision, *, now: datetime = NOON) -> httpx2.Response:
+    store, clock = DecisionStore(), ManualClock(now)
     store.put(decision)
     desk = Desk(
         parse=nobody,
@@ -60,15 +61,23 @@ async def asked(decision: Decision) -> httpx2.Response:
         return await client.get("/api/v1/workloads/prod/chat/pools")
 
 
-def scraped(decision: Decision) -> dict[tuple[str, str], float]:
+def scraped(decision: Decision, *, now: datetime = NOON) -> dict[tuple[str, str], float]:
     store, registry = DecisionStore(), CollectorRegistry()
     store.put(decision)
-    registry.register(PoolCollector(store))
+    registry.register(PoolCollector(store, lambda: now))
     return {
         (sample.name.removeprefix("predictscale_pool_"), sample.labels["pool"]): sample.value
         for family in text_string_to_metric_families(generate_latest(registry).decode())
         for sample in family.samples
     }
+
+
+async def test_what_is_valid_no_more_is_told_to_no_pool() -> None:
+    decision = decided()
+    for now, told in ((decision.valid_until, True), (decision.valid_until + timedelta(seconds=1), False)):
+        body = (await asked(decision, now=now)).json()
+        assert [pool["available"] for pool in body["pools"]] == [told, told]
+        assert (("published_replicas", "steady") in scraped(decision, now=now)) is told
 
 
 async def test_rest_tells_what_each_pool_is_told_and_what_is_seen_of_it() -> None:

@@ -1,5 +1,7 @@
 """Where the books of workloads meet the cache, and whoever tells of the grid."""
 
+import hashlib
+import json
 from typing import cast
 from weakref import WeakValueDictionary
 
@@ -36,7 +38,7 @@ class Treasury:
             source: Where a query for the grid's intensity is asked, if it can tell series apart.
         """
         asked = cast("EachSource", source) if hasattr(source, "read_each") else None
-        key = f"{workload.workload}#{workload.fingerprint()}"
+        key = f"{workload.workload}#{_counted(workload)}"
         return Ledger(
             workload,
             meter=self._meter(key, wait_s=WAIT_S if workload.slo is None else workload.slo.wait_s),
@@ -52,3 +54,20 @@ class Treasury:
         if meter is None:
             meter = self._meters[key, wait_s] = CounterfactualMeter(tick_s=self._tick_s, wait_s=wait_s)
         return meter
+
+
+def _counted(workload: WorkloadSettings) -> str:
+    """A hash of what the numbers on the books count: demand of which kind, money of which currency.
+
+    What is learnt from, such as planned events, is not in it: a month's spending does not become
+    unknown because a sale was added to the settings.
+    """
+    parts = (
+        workload.backend,
+        workload.asks,
+        workload.selector,
+        workload.query,
+        workload.unit,
+        None if workload.price is None else workload.price.currency,
+    )
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -160,7 +160,7 @@ class Service:
         )
         self.meters.registry.register(DecisionCollector(self.store, self.desk, self.clock.now))
         self.meters.registry.register(LeadCollector(self._leads))
-        self.meters.registry.register(PoolCollector(self.store))
+        self.meters.registry.register(PoolCollector(self.store, self.clock.now))
         self.meters.registry.register(SavingsCollector(lambda: told_savings(self._treasury.book)))
         self.meters.registry.register(MoneyCollector(self._treasury.book))
         self._spawn(self.loop.run())

@@ -156,7 +156,11 @@ def _send(
     except httpx2.HTTPError as failed:
         _fail(f"{url}: no answer ({failed}); is the service running, and is --url its REST address?")
     if answer.is_success:
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            # Whoever answered, a login page or a proxy, is not the service.
+            _fail(f"{url}: {_told(answer)}")
     return _fail(f"{url}: {_told(answer)}")
 
 

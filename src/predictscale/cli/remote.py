@@ -107,7 +107,14 @@ def get(url: str, workload: str, what: str) -> Any:
             f"{url}: no answer ({failed}); is the service running, and is --url its REST address?", err=True
         )
         raise typer.Exit(1) from failed
-    body = answer.json()
+    try:
+        body = answer.json()
+    except ValueError:
+        # Whoever answered, a login page or a proxy, is not the service.
+        typer.echo(
+            f"{url}: {answer.status_code}, and no JSON; is --url the service's REST address?", err=True
+        )
+        raise typer.Exit(1) from None
     if answer.status_code != 200:
         typer.echo(f"{url}: {body.get('detail', answer.status_code)}", err=True)
         raise typer.Exit(1)

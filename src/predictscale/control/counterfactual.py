@@ -140,15 +140,22 @@ class CounterfactualMeter:
             self._at, span_s=span_s, utilisation=self._plain.utilisation, wait_s=self._wait_s
         )
 
-    def spent(self, since: datetime) -> float | None:
+    def spent(self, since: datetime, *, now: datetime | None = None) -> float | None:
         """What our replicas have cost since an instant, such as a month's beginning.
+
+        Args:
+            since: From then on.
+            now: The present: time in which decisions were missing, or that came before the first, is
+                not known. None for the last decision's instant.
 
         Returns:
             None if prices or demand were not known for half of that time; what is missing of the
             other half is taken to have cost as much by the hour.
         """
+        silent = now is not None and (now - self._at).total_seconds() > self._tick_s + SYNC_S
+        until = now if now is not None and silent else self._at
         money, priced_s = self._accounts.paid(since)
-        return spent_in_all(money, priced_s=priced_s, span_s=(self._at - since).total_seconds())
+        return spent_in_all(money, priced_s=priced_s, span_s=(until - since).total_seconds())
 
     def kept(self) -> dict[str, Floats]:
         """All of it as arrays, for the cache."""

@@ -6,6 +6,7 @@ stand for the present: what could not be read again is told for as long as its s
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from predictscale.control.errand import Errand
 from predictscale.core.carbon import Intensity
 from predictscale.core.intensity import GridIntensity, electricity_maps, from_series, watttime
 from predictscale.core.series import floor_to_grid
-from predictscale.errors import AnswerUnusable, HoldTarget
+from predictscale.errors import DAMAGE, AnswerUnusable, HoldTarget
 from predictscale.sources.base import EachSource
 
 _log = structlog.get_logger(__name__)
@@ -24,6 +25,9 @@ _log = structlog.get_logger(__name__)
 EVERY_S = 300.0
 """Between readings, and the width of a query's bins [s]."""
 _LOOK_BACK_S = 3600.0
+_READING_S = 60.0
+"""A bin is told for so long beyond its time, for the reading of the next one takes a while [s]."""
+_UNREADABLE: tuple[type[Exception], ...] = (HoldTarget, *DAMAGE)
 
 
 class GridWatch:
@@ -65,7 +69,7 @@ class GridWatch:
     async def _look(self, at: datetime) -> None:
         try:
             self._known = await self._read(at)
-        except (HoldTarget, OSError, ValueError) as missing:
+        except _UNREADABLE as missing:
             if self._problem != str(missing):
                 _log.warning("the grid's intensity could not be read", because=str(missing))
             self._problem = str(missing)
@@ -97,7 +101,8 @@ class GridWatch:
         )
         if len(told) != 1:
             raise AnswerUnusable(f"price.grid.query: {query}: gives {len(told)} series; one is the grid's")
-        return from_series(told[0].window, unit=self._grid.unit, accounting=self._grid.accounting)
+        known = from_series(told[0].window, unit=self._grid.unit, accounting=self._grid.accounting)
+        return replace(known, holds_s=known.holds_s + _READING_S)
 
 
 async def _json(path: str) -> object:

@@ -86,9 +86,10 @@ class LeadBook:
         """Replace what was known."""
         self._states[workload] = state
 
-    def forget(self, workload: WorkloadId) -> None:
-        """The workload is not followed any more."""
-        self._states.pop(workload, None)
+    def forget(self, workload: WorkloadId, state: LeadState | None) -> None:
+        """Who put this state does not follow the workload any more; what a successor has put stays."""
+        if self._states.get(workload) is state:
+            self._states.pop(workload, None)
 
     def get(self, workload: WorkloadId) -> LeadState | None:
         """What is known of one; None if nothing is, or its lead time is not measured."""
@@ -135,6 +136,7 @@ class LeadTimes:
         self._tried: datetime | None = None
         self._problem = ""
         self._measures: dict[datetime, LeadTime] = {}
+        self._told: LeadState | None = None
         self._work = Errand()
 
     def lead_time_at(self, at: datetime) -> float | None:
@@ -188,10 +190,11 @@ class LeadTimes:
     async def stop(self) -> None:
         """End the reading under way, and tell readers no more."""
         await self._work.cancel()
-        self._book.forget(self._workload)
+        self._book.forget(self._workload, self._told)
 
     def _publish(self, at: datetime) -> None:
         if (state := self.state_at(at)) is not None:
+            self._told = state
             self._book.put(self._workload, state)
 
     def _known_boundary(self, at: datetime) -> datetime | None:

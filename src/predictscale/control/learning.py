@@ -47,6 +47,8 @@ ANSWERED_S = 300.0
 """From the reading until what it taught is in force [s]."""
 
 _KEPT = 24
+_TOO_FAR_BEHIND = timedelta(hours=6)
+"""After an outage of so long all is read again as after a start, in parts that a source can answer."""
 
 
 class LawOf(Protocol):
@@ -227,7 +229,7 @@ class CapacityLearner:
         if width_s is None:
             return None
         end = floor_to_grid(boundary, width_s)
-        if self._rows is None or self._read_until is None:
+        if self._rows is None or self._read_until is None or end - self._read_until > _TOO_FAR_BEHIND:
             rows = await reader.past(end, width_s=width_s)
         else:
             new = await reader.between(self._read_until, end, width_s=width_s)

@@ -137,7 +137,7 @@ class Ledger:
             return None
         since, until = budget.month(at)
         # Before they were looked for the books are empty, which is not the same as nothing spent.
-        known = self._meter.spent(since) if self._awake else None
+        known = self._meter.spent(since, now=at) if self._awake else None
         return Purse(budget=budget, since=since, until=until, spent=known)
 
     def _state(self, decision: Decision, load: Served, hourly: Spend | None) -> Money:

@@ -20,6 +20,9 @@ from predictscale.sources.base import Source
 
 Live = Mapping[SignalName, MetricWindow]
 
+_AGAIN_S = 30.0
+"""Gaps so young may still be filled [s]."""
+
 
 def observation(
     live: Live,
@@ -124,9 +127,9 @@ class Watch:
     async def _read(self, signal: Signal, at: datetime) -> tuple[bool, str]:
         had = self.live.get(signal.name)
         oldest = floor_to_grid(at - timedelta(seconds=self._keep_s), self._tick_s)
-        start = max(had.end, oldest) if had is not None else oldest
-        if start >= at:
+        if had is not None and had.end >= at:
             return False, ""
+        start = oldest if had is None else max(self._unknown_since(had), oldest)
         try:
             answer = await self._source.read(signal, start=start, end=at, step_s=self._tick_s)
         except HoldTarget as missing:
@@ -134,3 +137,12 @@ class Watch:
         joined = answer.window if had is None else had.join(answer.window)
         self.live[signal.name] = joined.between(oldest, joined.end)
         return answer.partial, ""
+
+    def _unknown_since(self, had: MetricWindow) -> datetime:
+        """Where to read on: the last gaps are asked for again, once more than their own tick did.
+
+        A source whose clock is behind answers for a bin only when it is over there, too.
+        """
+        newest = had.newest
+        known_until = had.start if newest is None else newest[0]
+        return max(known_until, had.end - timedelta(seconds=max(_AGAIN_S, self._tick_s)))

@@ -151,12 +151,17 @@ class PodReader:
         found = await self._source.read_each(
             query, start=grid - timedelta(seconds=_DAY_S), end=grid, step_s=_SIZED_S
         )
-        by_bound = sorted((float(one.labels["le"]), one.window.values) for one in found if "le" in one.labels)
+        by_bound: dict[float, float] = {}
+        for one in found:
+            if "le" in one.labels:
+                # Of one bound there may be two spellings, `1` and `1.0`, each with requests of its own.
+                bound_s = float(one.labels["le"])
+                by_bound[bound_s] = by_bound.get(bound_s, 0.0) + float(np.nansum(one.window.values))
         if not by_bound:
             return None
-        bounds, values = zip(*by_bound, strict=True)
-        counts = np.nansum(np.array(values), axis=1)
-        return FirstTokens(bounds_s=np.array(bounds), counts=np.maximum.accumulate(counts))
+        bounds_s = np.array(sorted(by_bound))
+        counts = np.array([by_bound[bound_s] for bound_s in bounds_s.tolist()])
+        return FirstTokens(bounds_s=bounds_s, counts=np.maximum.accumulate(counts))
 
     def _queries(self, width_s: float) -> dict[Column, str]:
         asked = self._asked

@@ -106,6 +106,9 @@ class PoolWatch:
         self._facts = {key: _Fact() for key in self._queries}
         self._watched = tuple(pools)
         self._blind: tuple[str, ...] = ()
+        # The newest look, and the one before it.
+        self._looked: datetime | None = None
+        self._before: datetime | None = None
 
     async def begin(self, at: datetime, rule: PoolPolicy) -> SplitMemory:
         """What is remembered at an instant before which nobody watched.
@@ -133,6 +136,8 @@ class PoolWatch:
         Returns:
             Why a fact could not be read, one note each.
         """
+        if self._looked != at:
+            self._before, self._looked = self._looked, at
         await asyncio.gather(*(self._read(key, at) for key in self._queries))
         problems = ((key, fact.problem) for key, fact in self._facts.items() if fact.problem)
         return tuple(f"{fact} of pool {pool} could not be read: {why}" for (pool, fact), why in problems)
@@ -251,17 +256,32 @@ class PoolWatch:
         told = self._at(pool, name, counts.at)
         if told is None:
             return None
-        return math.ceil(told.get(zone, 0.0) if pool.zones else sum(told.values()))
+        return _nodes(pool, told, zone)
 
     def _lost(self, pool: PoolSettings, zone: str, counts: "_Counts") -> int | None:
-        if (pool.name, PoolFact.LOST) not in self._facts:
+        fact = self._facts.get((pool.name, PoolFact.LOST))
+        if fact is None:
             return None
-        # An answer that is used a second time tells of no second loss.
-        return (self._nodes(pool, PoolFact.LOST, zone, counts) or 0) if counts.now else 0
+        if not counts.now:
+            # An answer that is used a second time tells of no second loss.
+            return 0
+        if fact.until is None or fact.until < counts.at:
+            # A counter that could not be read does not tell of none; what vanished is counted then.
+            return None
+        since = counts.at - timedelta(seconds=self._tick_s)
+        if counts.at == self._looked and self._before is not None:
+            # Ticks that were skipped had losses too.
+            since = min(since, self._before)
+        return sum(_nodes(pool, told, zone) for at, told in fact.told.items() if since < at <= counts.at)
 
     def _offered(self, pool: PoolSettings, zone: str, counts: "_Counts") -> bool | None:
         told = self._at(pool, PoolFact.OFFERED, counts.at)
         return None if told is None or zone not in told else told[zone] > 0
+
+
+def _nodes(pool: PoolSettings, told: Told, zone: str) -> int:
+    """What was told of a zone, or of all of them where the pool is not split by zone."""
+    return math.ceil(told.get(zone, 0.0) if pool.zones else sum(told.values()))
 
 
 def _looks(pool: PoolSettings, facts: Mapping[PoolFact, _Fact]) -> list[PastLook]:

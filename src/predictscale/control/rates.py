@@ -54,6 +54,7 @@ class Rates:
         own = [rate for rate in telling.rates if not telling.is_demand(rate)]
         self._strands = {rate: strand(rate.value) for rate in own}
         self._offered: Offered | None = None
+        self._laid: Mapping[SignalName, MetricWindow | None] = {}
 
     async def extend(self, at: datetime, demand: MetricWindow | None) -> tuple[str, ...]:
         """Bring all up to the last whole bin before `at`.
@@ -63,7 +64,7 @@ class Rates:
             demand: The history of demand up to there; requests where they are the demand.
         """
         due = [past for past in self._pasts.values() if not past.reaches(at)]
-        if (not due and self._offered is not None) or demand is None:
+        if demand is None or (not due and self._laid.get(SignalName.DEMAND) is demand):
             return ()
         answers = await asyncio.gather(*(past.extend(at) for past in due))
         notes = [
@@ -71,8 +72,10 @@ class Rates:
         ]
         bins = {name: past.bins for name, past in self._pasts.items()} | {SignalName.DEMAND: demand}
         requests = bins.get(self.telling.requests)
-        if requests is not None:
+        # What could not be read leaves the bins as they were, and the forecasts with them.
+        if requests is not None and any(self._laid.get(name) is not told for name, told in bins.items()):
             self._lay(requests, bins)
+            self._laid = bins
         return tuple(notes)
 
     def mix_at(self, at: datetime) -> Mix | None:

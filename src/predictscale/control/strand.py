@@ -111,6 +111,7 @@ class Strand:
         ]
         self._model: ShelvedModel | None = None
         self._told: tuple[_Asked, Forecast | None, tuple[str, ...]] | None = None
+        self._told_of: MetricWindow | None = None
         self._refit = Errand()
         self._tried: datetime | None = None
 
@@ -140,7 +141,8 @@ class Strand:
         end = floor_to_grid(at, self._grid.step_s)
         events = self._events(at)
         asked = (end, reach_s, events)
-        if self._told is not None and self._told[0] == asked:
+        # Bins that were read late, within the bin that a forecast was made in, are forecast from as well.
+        if self._told is not None and self._told[0] == asked and self._told_of is self.bins:
             return self._told[1:]
         recent = self.bins.between(end - timedelta(seconds=self._grid.history_s), end)
         missing = round((end - recent.end).total_seconds() / self._grid.step_s)
@@ -149,7 +151,7 @@ class Strand:
             forecast, notes = _foresee(self._model.fitted, recent, steps, events, worth=worth)
         except TryNextForecaster as unusable:
             forecast, notes = None, (f"no forecaster can serve: {unusable}",)
-        self._told = (asked, forecast, (*self._model.notes, *notes))
+        self._told, self._told_of = (asked, forecast, (*self._model.notes, *notes)), self.bins
         return self._told[1:]
 
     def score(self, forecast: Forecast | None) -> tuple[Outcome, ...]:

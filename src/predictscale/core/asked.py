@@ -15,6 +15,7 @@ from datetime import timedelta
 from predictscale.core.capacity import Load, linear, spoken
 from predictscale.core.demand import Observation
 from predictscale.core.forecast import Forecast
+from predictscale.core.lawcapacity import CapacityLaw
 from predictscale.core.needed import Demands
 from predictscale.core.offered import Rate, part_of, together
 from predictscale.core.plan import Policy
@@ -80,14 +81,18 @@ class Question:
         return Load(primary=max(least.primary, peak), unit=self.unit, rates=rates), because + each
 
     def replicas_for(self, demand: float) -> int:
-        """Replicas that serve a primary number, if the rates that are here go with it.
+        """Replicas that serve a primary number, if it is made up of mean requests.
 
-        Where nothing is here that they could go with, the linear stand-in of a learned capacity sizes.
+        Not as what is here is made up: of few requests chance decides, and answers that still stream
+        are of requests that came before. Where no mean request is known, the rates that are here
+        go with the number, or, where nothing is here, the linear stand-in of a learned capacity sizes.
 
         Raises:
             HoldTarget: Nothing is known of what a replica serves.
         """
         here, capacity = self.here(), self.policy.capacity
+        if isinstance(capacity, CapacityLaw) and capacity.mix is not None:
+            return capacity.needed(together({capacity.primary: demand})).replicas
         if here.primary <= 0:
             capacity, here = linear(capacity) or capacity, Load(primary=1.0, unit=self.unit)
         rates = _times(here.rates, demand / here.primary)

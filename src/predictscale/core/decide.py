@@ -222,6 +222,8 @@ def _floor(case: _Case) -> tuple[int, str]:
 def _zero(case: _Case, memory: Memory) -> tuple[int, str]:
     """0 or 1, where nothing is here and the owner allows 0."""
     policy = case.policy
+    if _here(case):
+        return 1, "kept above zero: something is here or waits, though nobody can say what serves it"
     if case.health in (Health.HOLDING, Health.STALE, Health.UNKNOWN):
         if memory.last_good == 0:
             return 0, "it was at zero when demand was last known, and stays there"
@@ -236,6 +238,13 @@ def _zero(case: _Case, memory: Memory) -> tuple[int, str]:
     if expected * policy.lookahead_s >= LEAST_EXPECTED:
         return 1, f"kept above zero: up to {spoken(expected)} {case.unit} are expected {within}"
     return _rested(case, f"nothing is here, nothing is expected {within}, and min is 0")
+
+
+def _here(case: _Case) -> bool:
+    """Whether anything is known to come or to wait at present."""
+    seen = case.seen
+    comes = seen.demand if seen.age_s <= case.policy.fresh_s else None
+    return any(number is not None and number > 0 for number in (comes, seen.queue, seen.waiting))
 
 
 def _rested(case: _Case, because: str) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from predictscale.control.store import DecisionStore
 from predictscale.core.plan import Decision, Policy
 from predictscale.core.pools import PoolKind, PoolsSeen, PoolStage, Share, ZoneSeen
+from predictscale.serving.views import is_told
 
 _LABELS = ("namespace", "workload", "pool")
 
@@ -43,7 +44,7 @@ class PoolView(BaseModel):
     kind: PoolKind
     wanted_replicas: int = Field(description="Within the pool's ceiling.")
     published_replicas: int = Field(description="What its HPA is told, if `available`.")
-    available: bool
+    available: bool = Field(description="False while its HPA is told UNAVAILABLE.")
     ready_replicas: int | None = Field(description="Those that serve; null where pools cannot be seen.")
     because: str
 
@@ -61,8 +62,8 @@ class PoolsView(BaseModel):
     steps: list[PoolStepView]
 
 
-def pools_view(decision: Decision) -> PoolsView:
-    """The pools of one decision."""
+def pools_view(decision: Decision, *, now: datetime) -> PoolsView:
+    """The pools of one decision, as they are told at `now`."""
     seen, answer = decision.seen.pools, decision.answer
     plan = answer.pooled
     return PoolsView(
@@ -71,7 +72,7 @@ def pools_view(decision: Decision) -> PoolsView:
         at=decision.seen.now,
         seen=seen is not None,
         need=None if plan is None else plan.need,
-        pools=[_pool(share, decision) for share in answer.shares],
+        pools=[_pool(share, decision, now=now) for share in answer.shares],
         zones=[] if seen is None else [_zone(zone) for zone in seen.zones],
         steps=[]
         if plan is None
@@ -79,12 +80,13 @@ def pools_view(decision: Decision) -> PoolsView:
     )
 
 
-def add_pools(one: APIRouter, latest: Callable[[str, str], Decision]) -> None:
+def add_pools(one: APIRouter, latest: Callable[[str, str], Decision], *, now: Callable[[], datetime]) -> None:
     """The route of a workload's pools.
 
     Args:
         one: The router of one workload.
         latest: The newest decision of a namespace and a name; raises where there is none.
+        now: The present.
     """
 
     @one.get("/pools")
@@ -95,14 +97,19 @@ def add_pools(one: APIRouter, latest: Callable[[str, str], Decision]) -> None:
             raise HTTPException(
                 404, f"{namespace}/{name} has no pools: its settings give neither pools nor spot"
             )
-        return pools_view(newest)
+        return pools_view(newest, now=now())
 
 
 class PoolCollector(Collector):
-    """Gauges of every pool's part of the latest decision."""
+    """Gauges of every pool's part of the latest decision.
 
-    def __init__(self, store: DecisionStore) -> None:
-        self._store = store
+    Args:
+        store: Where it is read.
+        now: The present: what is valid no more is not told.
+    """
+
+    def __init__(self, store: DecisionStore, now: Callable[[], datetime]) -> None:
+        self._store, self._now = store, now
 
     def describe(self) -> Iterable[Metric]:
         """Nothing in advance: what is exposed depends on the workloads."""
@@ -118,10 +125,10 @@ class PoolCollector(Collector):
             "predictscale_pool_leaving_nodes", "Nodes of a pool that are announced to go or at risk."
         )
         for decision in self._store:
-            seen, answer = decision.seen.pools, decision.answer
-            for share in answer.shares:
+            seen, told = decision.seen.pools, is_told(decision, now=self._now())
+            for share in decision.answer.shares:
                 labels = [*decision.workload, share.name]
-                if share.available and answer.available:
+                if share.available and told:
                     published.add_metric(labels, share.published)
                 if seen is not None:
                     ready.add_metric(labels, _ready(share, decision.policy, seen))
@@ -136,14 +143,14 @@ def _gauge(name: str, documentation: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, documentation, labels=_LABELS)
 
 
-def _pool(share: Share, decision: Decision) -> PoolView:
+def _pool(share: Share, decision: Decision, *, now: datetime) -> PoolView:
     seen = decision.seen.pools
     return PoolView(
         name=share.name,
         kind=share.kind,
         wanted_replicas=share.wanted,
         published_replicas=share.published,
-        available=share.available and decision.answer.available,
+        available=share.available and is_told(decision, now=now),
         ready_replicas=None if seen is None else _ready(share, decision.policy, seen),
         because=share.because,
     )

@@ -130,7 +130,7 @@ def _add_workloads(
 
     _add_records(one, store, latest)
     add_lead_time(one, leads, latest)
-    add_pools(one, latest)
+    add_pools(one, latest, now=now)
     add_capacity(one, latest)
     app.include_router(one)
 
