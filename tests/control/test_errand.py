@@ -16,7 +16,7 @@ async def _fails() -> None:
 
 async def test_what_is_under_way_is_busy_until_it_has_ended() -> None:
     gate, one = asyncio.Event(), Errand()
-    assert not one.begun
+    assert not one.busy
 
     async def waits() -> None:
         await gate.wait()
@@ -26,7 +26,6 @@ async def test_what_is_under_way_is_busy_until_it_has_ended() -> None:
     assert one.busy
     gate.set()
     await one.settled()
-    assert one.begun
     assert not one.busy
 
 

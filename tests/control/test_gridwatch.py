@@ -55,7 +55,7 @@ async def test_a_constant_is_told_and_nobody_is_asked() -> None:
     assert watch.at(NOON) is not None
     assert await looked(watch) == 380
     assert source.asked == []
-    assert not watch._work.begun
+    assert not watch._work.busy
     await watch.stop()
 
 

@@ -23,11 +23,6 @@ class Errand:
         """Whether something is under way."""
         return self._work is not None and not self._work.done()
 
-    @property
-    def begun(self) -> bool:
-        """Whether anything was ever started."""
-        return self._work is not None
-
     def start(self, work: Coroutine[object, object, None]) -> None:
         """Begin, and return at once; only while nothing is under way."""
         self._work = asyncio.create_task(work)

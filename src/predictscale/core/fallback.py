@@ -62,12 +62,7 @@ def plan_pools(
     Raises:
         ValueError: `need` is negative, or `now` lies before the last decision.
     """
-    if need < 0:
-        raise ValueError(f"need: {need}; replicas are counted")
-    zones = {
-        zone.zone: _looked(zone, memory.zones.get(zone.zone, ZoneMemory()), policy, now)
-        for zone in seen.zones
-    }
+    zones = _zones(need, seen, policy, memory, now)
     risks = _risks(zones, policy)
     chosen = _margin(need, _choice(seen.zones, zones, risks, policy, now), risks, policy)
     filled, why = _fill(need, seen.zones, chosen, policy)
@@ -120,12 +115,7 @@ def plan_mixed(
     Raises:
         ValueError: `need` is negative, or `now` lies before the last decision.
     """
-    if need < 0:
-        raise ValueError(f"need: {need}; replicas are counted")
-    zones = {
-        zone.zone: _looked(zone, memory.zones.get(zone.zone, ZoneMemory()), policy, now)
-        for zone in seen.zones
-    }
+    zones = _zones(need, seen, policy, memory, now)
     risks, base = _risks(zones, policy), min(policy.base, need)
     most = _nodes(_MOST_MIXED * need - base, policy)
     found = margin(
@@ -188,6 +178,22 @@ def _risks(zones: Mapping[str, ZoneMemory], policy: PoolPolicy) -> _Risks:
         texts.append(f"{name}: {rate.because}")
     because = f"{'; '.join(texts)}; correlation {correlated.because}" if texts else "no spot pool is known"
     return _Risks(losses=losses, correlated=correlated.value, because=because)
+
+
+def _zones(
+    need: int, seen: PoolsSeen, policy: PoolPolicy, memory: PoolMemory, now: datetime
+) -> dict[str, ZoneMemory]:
+    """What is remembered of each zone once this look is in it.
+
+    Raises:
+        ValueError: `need` is negative, or `now` lies before the last decision.
+    """
+    if need < 0:
+        raise ValueError(f"need: {need}; replicas are counted")
+    return {
+        zone.zone: _looked(zone, memory.zones.get(zone.zone, ZoneMemory()), policy, now)
+        for zone in seen.zones
+    }
 
 
 def _looked(zone: ZoneSeen, before: ZoneMemory, policy: PoolPolicy, now: datetime) -> ZoneMemory:
