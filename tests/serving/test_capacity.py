@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from closed_desk import closed_desk
 from made_windows import CHAT as CHAT_MIX
 from made_windows import NOW_S, TRUE, drawn, joined, with_columns
 from predictscale.cli import app
 from predictscale.cli.capacity import lines
 from predictscale.clock import ManualClock
-from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.step import StepMemory, step
 from predictscale.control.store import DecisionStore
 from predictscale.core.concurrency import Burst
@@ -52,17 +52,7 @@ async def asked(made: Decision) -> httpx2.Response:
     store, clock = DecisionStore(), ManualClock(NOON)
     store.put(made)
 
-    def nobody(ref: Ref) -> Any:
-        raise AssertionError(ref)
-
-    desk = Desk(
-        parse=nobody,
-        store=store,
-        following=Following(lambda _: None, store.forget),
-        clock=clock,
-        max_registrations=1,
-        expire_after_s=3600,
-    )
+    desk = closed_desk(store, clock)
     rest = create_app(store=store, desk=desk, now=clock.now, ready=lambda: True)
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app=rest), base_url="http://scaler"

@@ -7,9 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from closed_desk import closed_desk
 from predictscale.clock import ManualClock
-from predictscale.config.settings import WorkloadSettings
-from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.leads import LeadBook, LeadState
 from predictscale.control.step import StepMemory, step
 from predictscale.control.store import DecisionStore
@@ -44,22 +43,11 @@ def book(told: LeadState | None) -> LeadBook:
     return leads
 
 
-def nobody(ref: Ref) -> WorkloadSettings:
-    raise AssertionError(f"{ref.name} was registered")
-
-
 async def asked(told: LeadState | None, *, name: str = "chat") -> httpx2.Response:
     store, clock = DecisionStore(), ManualClock(NOON)
     made, _ = step(CHAT, seen(25), flat_forecast(50), policy(), StepMemory(), unit="requests/s")
     store.put(made)
-    desk = Desk(
-        parse=nobody,
-        store=store,
-        following=Following(lambda _: None, store.forget),
-        clock=clock,
-        max_registrations=1,
-        expire_after_s=60,
-    )
+    desk = closed_desk(store, clock)
     app = create_app(store=store, desk=desk, now=clock.now, ready=lambda: True, leads=book(told))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://scaler") as client:
         return await client.get(f"/api/v1/workloads/prod/{name}/lead-time")

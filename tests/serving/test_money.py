@@ -14,9 +14,8 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from closed_desk import closed_desk
 from predictscale.clock import ManualClock
-from predictscale.config.settings import WorkloadSettings
-from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.moneybook import Money, MoneyBook, Purse
 from predictscale.control.step import StepMemory, step
 from predictscale.control.store import DecisionStore
@@ -34,22 +33,6 @@ RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yaml"
 SHOP, BATCH = WorkloadId("web", "shop"), WorkloadId("web", "batch")
 BUDGET = MonthlyBudget(per_month=5000, currency="EUR")
 PURSE = Purse(budget=BUDGET, since=NOON, until=NOON + timedelta(days=31), spent=1250.0)
-
-
-def desk(store: DecisionStore) -> Desk:
-    """One at which nobody registers."""
-
-    def parse(ref: Ref) -> WorkloadSettings:
-        raise AssertionError(ref)
-
-    return Desk(
-        parse=parse,
-        store=store,
-        following=Following(lambda _: None, store.forget),
-        clock=ManualClock(NOON),
-        max_registrations=1,
-        expire_after_s=60,
-    )
 
 
 def hour(replicas: int, *, currency: str = "EUR", **load: float) -> Spend:
@@ -87,8 +70,12 @@ async def asked(path: str, states: Mapping[WorkloadId, Money], *decisions: Decis
     for decision in decisions:
         store.put(decision)
     app = create_app(
-        store=store, desk=desk(store), now=lambda: NOON, ready=lambda: True, money=book(states)
-    )  # fmt: skip
+        store=store,
+        desk=closed_desk(store, ManualClock(NOON)),
+        now=lambda: NOON,
+        ready=lambda: True,
+        money=book(states),
+    )
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
         return await client.get(path)
 
@@ -188,7 +175,7 @@ def limited(*decisions: Decision) -> dict[str, float]:
     store, registry = DecisionStore(), CollectorRegistry()
     for decision in decisions:
         store.put(decision)
-    registry.register(DecisionCollector(store, desk(store), lambda: NOON))
+    registry.register(DecisionCollector(store, closed_desk(store, ManualClock(NOON)), lambda: NOON))
     return {
         sample.labels["workload"]: sample.value
         for family in text_string_to_metric_families(generate_latest(registry).decode())

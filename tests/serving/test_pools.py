@@ -7,9 +7,8 @@ import httpx2
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from closed_desk import closed_desk
 from predictscale.clock import ManualClock
-from predictscale.config.settings import WorkloadSettings
-from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.step import StepMemory, step
 from predictscale.control.store import DecisionStore
 from predictscale.core.plan import Decision, Mode
@@ -41,21 +40,10 @@ def decided(
     return made
 
 
-def nobody(ref: Ref) -> WorkloadSettings:
-    raise AssertionError(f"{ref.name} was registered")
-
-
 async def asked(decision: Decision, *, now: datetime = NOON) -> httpx2.Response:
     store, clock = DecisionStore(), ManualClock(now)
     store.put(decision)
-    desk = Desk(
-        parse=nobody,
-        store=store,
-        following=Following(lambda _: None, store.forget),
-        clock=clock,
-        max_registrations=1,
-        expire_after_s=60,
-    )
+    desk = closed_desk(store, clock)
     app = create_app(store=store, desk=desk, now=clock.now, ready=lambda: True)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://scaler") as client:
         return await client.get("/api/v1/workloads/prod/chat/pools")

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from prometheus_client import Metric
 
+from closed_desk import closed_desk
 from predictscale.clock import ManualClock
-from predictscale.control.desk import Desk, Following
 from predictscale.control.step import StepMemory, step
 from predictscale.control.store import DecisionStore
 from predictscale.core.capacity import Origin
@@ -54,14 +54,7 @@ def exposed(decision: Decision) -> dict[str, dict[tuple[str, ...], float]]:
     """Every family's samples by the labels that follow the workload's own."""
     store, clock = DecisionStore(), ManualClock(NOON)
     store.put(decision)
-    desk = Desk(
-        parse=lambda _: (_ for _ in ()).throw(AssertionError),
-        store=store,
-        following=Following(lambda _: None, store.forget),
-        clock=clock,
-        max_registrations=1,
-        expire_after_s=60,
-    )
+    desk = closed_desk(store, clock)
 
     def samples(family: Metric) -> dict[tuple[str, ...], float]:
         return {tuple(sample.labels.values())[2:]: sample.value for sample in family.samples}
