@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -47,6 +47,8 @@ class Endpoint:
     lead_time_s: float
     max_replicas: int
     forecasters: tuple[str, ...]
+    owner: Mapping[str, object] = field(default_factory=dict)
+    """What else its owner has written down."""
 
     def settings(self) -> dict[str, object]:
         """Its entry in the service's file."""
@@ -60,6 +62,7 @@ class Endpoint:
             "lead_time_s": self.lead_time_s,
             "max_replicas": self.max_replicas,
             "forecasters": list(self.forecasters),
+            **self.owner,
         }
 
 
@@ -72,6 +75,21 @@ ENDPOINTS = (
         lead_time_s=240,
         max_replicas=60,
         forecasters=("prophet", "seasonal-naive-week", "seasonal-naive-day", "last-value"),
+        owner={
+            "time_zone": "Europe/Berlin",
+            "price": {
+                "per_replica_hour": 9.8,
+                "currency": "EUR",
+                "gpus_per_replica": 4,
+                "watts_per_gpu": 600,
+                "grid": {"constant_g_per_kwh": 380},
+            },
+            "budget": {"per_month": 250_000},
+            "labels": {"team": "assistants"},
+            "floors": [
+                {"name": "office hours", "days": "mon-fri", "from": "07:30", "to": "19:00", "replicas": 4}
+            ],
+        },
     ),
     Endpoint(
         name="shop",
@@ -81,6 +99,20 @@ ENDPOINTS = (
         lead_time_s=90,
         max_replicas=40,
         forecasters=("auto", "native", "last-value"),
+        owner={
+            "time_zone": "Europe/Berlin",
+            "price": {"per_replica_hour": 0.34, "currency": "EUR"},
+            "labels": {"team": "storefront"},
+            "events": [
+                {
+                    "name": "evening sale",
+                    "start": "2026-03-02T19:00",
+                    "end": "2026-03-02T21:00",
+                    "multiplier": 1.5,
+                    "repeat": "weekly",
+                }
+            ],
+        },
     ),
 )
 
