@@ -74,7 +74,7 @@ ENDPOINTS = (
         per_replica=1200,
         lead_time_s=240,
         max_replicas=60,
-        forecasters=("prophet", "seasonal-naive-week", "seasonal-naive-day", "last-value"),
+        forecasters=("prophet", "native", "last-value"),
         owner={
             "time_zone": "Europe/Berlin",
             "price": {

@@ -1,6 +1,7 @@
 """What slow libraries are given, and what is let out of them."""
 
 import logging
+import sys
 import warnings
 
 import numpy as np
@@ -102,3 +103,11 @@ def test_a_library_that_does_not_converge_is_passed_over(monkeypatch: pytest.Mon
     monkeypatch.setattr(SARIMAX, "fit", lambda self, **given: fit(self, **given | {"maxiter": 1}))
     with pytest.raises(FitFailed, match="not converged after 1 iterations"):
         SarimaxFourier().fit(shop(days=4))
+
+
+def test_a_prophet_that_is_not_installed_is_a_failed_fit_that_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "prophet", None)
+    with pytest.raises(FitFailed, match=r"Prophet is not here .*pip install predictscale\[prophet\]"):
+        ProphetCorrected().fit(shop(days=3))

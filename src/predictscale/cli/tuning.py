@@ -1,6 +1,7 @@
 """Which settings meet an objective: those of a running service, or for a trace without one."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -53,6 +54,8 @@ def tune(
 
     if plot is not None and not plot.parent.is_dir():
         _fail(f"--plot: {plot.parent} is no folder")
+    if plot is not None and find_spec("matplotlib") is None:
+        _fail("--plot: needs matplotlib, which is not here; pip install predictscale[plots]")
     try:
         slo = Slo(max_violation=slo_violation, wait_s=wait_s)
         policy = Policy(

@@ -19,6 +19,7 @@ import numpy as np
 
 from predictscale.core.calendar import Calendar
 from predictscale.core.series import Floats, MetricWindow
+from predictscale.errors import FitFailed
 from predictscale.forecasters.curve import REACH_S, CurveFitted, fit_curve
 from predictscale.forecasters.library import Thinned, by_the_wall, library_call, outlook
 from predictscale.forecasters.robust import DAY_S, WEEK_S, require
@@ -146,7 +147,10 @@ def _draw(
 
 def _prophet(options: ProphetOptions, *, holidays: Any, most_changepoints: int) -> Any:
     """Prophet as it was told to be."""
-    from prophet import Prophet  # noqa: PLC0415 - heavy, worker only
+    try:
+        from prophet import Prophet  # noqa: PLC0415 - heavy and optional, worker only
+    except ImportError as error:
+        raise FitFailed(f"Prophet is not here ({error}); pip install predictscale[prophet]") from error
 
     # Every season is set: "auto" drops the week when one step of two weeks is missing.
     model = Prophet(
