@@ -14,6 +14,7 @@ demo: run
 
 test: .venv/.installed-dev
 	scripts/install-test-tools
+	scripts/install-deploy-tools
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 check: .venv/.installed-dev
