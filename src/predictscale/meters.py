@@ -79,6 +79,22 @@ class Meters:
             ["reason"],
             registry=self.registry,
         )
+        self.archive_faults = Counter(
+            "predictscale_archive_faults_total",
+            "Times the archive of decisions could not be used, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.archive_written = Counter(
+            "predictscale_archive_decisions_total",
+            "Decisions put into the archive.",
+            registry=self.registry,
+        )
+        self.archive_dropped = Counter(
+            "predictscale_archive_dropped_total",
+            "Decisions that were not kept because too many waited for the archive to be written.",
+            registry=self.registry,
+        )
         self.tick_seconds = Histogram(
             "predictscale_tick_duration_seconds",
             "Duration of one workload's tick, its queries included.",

@@ -48,3 +48,15 @@ async def test_a_workload_that_is_forgotten_has_no_decision() -> None:
     assert store.latest(CHAT) is None
     assert list(store) == []
     assert store.recent(CHAT) == []
+
+
+async def test_who_subscribes_is_called_with_each_decision_once_it_can_be_read() -> None:
+    store, told = DecisionStore(), list[tuple[Decision, Decision | None]]()
+    store.subscribe(lambda made: told.append((made, store.latest(made.workload))))
+    first, second = decision(1), decision(2)
+    before = store.generation
+    store.put(first)
+    store.put(second)
+    store.forget(first.workload)
+    assert told == [(first, first), (second, second)]
+    assert store.generation == before + 3

@@ -369,20 +369,22 @@ async def test_a_full_or_read_only_disk_leaves_the_service_in_memory_and_says_so
     meters = Meters()
     async with history_at(path, meters) as history:
         await history.load(KEY, START, minutes(1))
-        assert history._file is not None
-        history._file._db.execute(f"PRAGMA {pragma}")
+        file = history._file
+        assert file is not None
+        assert file.opened is not None
+        file.opened._db.execute(f"PRAGMA {pragma}")
         many = MetricWindow(minutes(1), STEP_S, np.ones(5000))
         with structlog.testing.capture_logs() as logs:
             await history.store(KEY, many)
             for _ in range(3):
-                if history._file is not None:
-                    history._file._db.execute(f"PRAGMA {pragma}")
+                if file.opened is not None:
+                    file.opened._db.execute(f"PRAGMA {pragma}")
                 await history.flush()
             assert (await history.load(KEY, minutes(1), minutes(5001))).known.all()
         assert faults(meters, reason) >= 1
         assert len(logs) == 1
-        if history._file is not None:
-            history._file._db.execute(f"PRAGMA {cure}")
+        if file.opened is not None:
+            file.opened._db.execute(f"PRAGMA {cure}")
     async with history_at(path) as history:
         assert (await history.load(KEY, START, minutes(5001))).known.all()
 

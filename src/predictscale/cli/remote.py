@@ -1,11 +1,16 @@
 """Commands that ask a running service over REST, and print its answer as a table."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
+from predictscale.errors import AnswerUnusable, HoldTarget, SourceRefused, SourceUnavailable
+
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 Workload = Annotated[str, typer.Argument(help="NAMESPACE/NAME of the workload.")]
@@ -20,10 +25,13 @@ def plan(workload: Workload, url: Url = DEFAULT_URL) -> None:
     """Why this many: the steps of a workload's newest decision."""
     from rich.console import Console  # noqa: PLC0415 - only this command draws
 
-    decision = get(url, workload, "decision")
-    console = Console()
+    tell_decision(Console(), workload, get(url, workload, "decision"))
+
+
+def tell_decision(console: "Console", workload: str, decision: dict[str, Any]) -> None:
+    """Print why this many: the staircase of a decision, and what KEDA is told."""
     shadow = decision["mode"] == "shadow"
-    title = f"{workload}, decided {_clock(decision['decided_at'])}"
+    title = f"{workload}, decided {clock(decision['decided_at'])}"
     console.print(_staircase(f"{title} (only recorded: shadow mode)" if shadow else title, decision["steps"]))
     if shadow:
         console.print(_staircase("without a forecast, which is published", decision["reactive_steps"]))
@@ -35,8 +43,8 @@ def plan(workload: Workload, url: Url = DEFAULT_URL) -> None:
     console.print(
         f"{decision['health']}: KEDA is told {told}, mode {decision['mode']}; "
         f"without a forecast it would be {decision['reactive_replicas']}; "
-        f"replicas {_or_unknown(decision['current_replicas'])}, "
-        f"ready {_or_unknown(decision['ready_replicas'])}.",
+        f"replicas {or_unknown(decision['current_replicas'])}, "
+        f"ready {or_unknown(decision['ready_replicas'])}.",
         highlight=False,
     )
     for note in decision["notes"]:
@@ -66,7 +74,7 @@ def forecast(workload: Workload, url: Url = DEFAULT_URL) -> None:
     answer = get(url, workload, "forecast")
     levels = [level for level in answer["levels"] if level in _SHOWN]
     table = Table(
-        title=escape(f"{workload}: {answer['model']}, from {_clock(answer['origin'])}, in {answer['unit']}"),
+        title=escape(f"{workload}: {answer['model']}, from {clock(answer['origin'])}, in {answer['unit']}"),
         title_justify="left",
     )
     table.add_column("from")
@@ -74,7 +82,7 @@ def forecast(workload: Workload, url: Url = DEFAULT_URL) -> None:
         table.add_column(f"level {level:g}", justify="right")
     for j, start in enumerate(answer["starts"]):
         values = (answer["values"][answer["levels"].index(level)][j] for level in levels)
-        table.add_row(_clock(start), *(f"{value:,.4g}" for value in values))
+        table.add_row(clock(start), *(f"{value:,.4g}" for value in values))
     console = Console()
     console.print(table)
     if answer["components"] is not None:
@@ -89,41 +97,66 @@ def _parts(starts: list[str], components: dict[str, list[float]]) -> "Table":
     for name in components:
         table.add_column(name, justify="right", no_wrap=True)
     for start, *parts in zip(starts, *components.values(), strict=True):
-        table.add_row(_clock(start), *(f"{part:,.4g}" for part in parts))
+        table.add_row(clock(start), *(f"{part:,.4g}" for part in parts))
     return table
 
 
-def get(url: str, workload: str, what: str) -> Any:
+def get(url: str, workload: str, what: str, **query: str) -> Any:
     """What the service answers about a workload; ends the command if it does not."""
-    import httpx2  # noqa: PLC0415 - half of the command line's start-up time
+    try:
+        return ask(url, f"workloads/{place(workload)}/{what}", query.items())
+    except HoldTarget as failed:
+        typer.echo(str(failed), err=True)
+        raise typer.Exit(1) from None
 
+
+def place(workload: str) -> str:
+    """A workload as REST's paths name it."""
     namespace, slash, name = workload.partition("/")
     if not (namespace and slash and name):
         raise typer.BadParameter(f"{workload}: must be NAMESPACE/NAME")
+    return f"{quote(namespace, safe='')}/{quote(name, safe='')}"
+
+
+def ask(url: str, path: str, query: Iterable[tuple[str, str]] = ()) -> Any:
+    """What the service answers.
+
+    Args:
+        url: Its REST address.
+        path: What is asked, below `/api/v1/`.
+        query: Parameters; a name may come again.
+
+    Raises:
+        SourceUnavailable: Nobody answers.
+        SourceRefused: The service says why not.
+        AnswerUnusable: Somebody else answers.
+    """
+    import httpx2  # noqa: PLC0415 - half of the command line's start-up time
+
     try:
-        answer = httpx2.get(f"{url.rstrip('/')}/api/v1/workloads/{namespace}/{name}/{what}", timeout=10)
-    except httpx2.HTTPError as failed:
-        typer.echo(
-            f"{url}: no answer ({failed}); is the service running, and is --url its REST address?", err=True
-        )
-        raise typer.Exit(1) from failed
+        answer = httpx2.get(f"{url.rstrip('/')}/api/v1/{path}", params=list(query), timeout=10)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as failed:
+        raise SourceUnavailable(
+            f"{url}: no answer ({failed}); is the service running, and is --url its REST address?"
+        ) from failed
     try:
         body = answer.json()
     except ValueError:
         # Whoever answered, a login page or a proxy, is not the service.
-        typer.echo(
-            f"{url}: {answer.status_code}, and no JSON; is --url the service's REST address?", err=True
-        )
-        raise typer.Exit(1) from None
+        raise AnswerUnusable(
+            f"{url}: {answer.status_code}, and no JSON; is --url the service's REST address?"
+        ) from None
     if answer.status_code != 200:
-        typer.echo(f"{url}: {body.get('detail', answer.status_code)}", err=True)
-        raise typer.Exit(1)
+        detail = body.get("detail", answer.status_code) if isinstance(body, dict) else answer.status_code
+        raise SourceRefused(f"{url}: {detail}", status=answer.status_code)
     return body
 
 
-def _clock(instant: str) -> str:
+def clock(instant: str) -> str:
+    """An instant for people."""
     return f"{datetime.fromisoformat(instant):%a %d %b %H:%M:%S} UTC"
 
 
-def _or_unknown(count: int | None) -> str:
+def or_unknown(count: int | None) -> str:
+    """A count for people."""
     return "unknown" if count is None else str(count)

@@ -54,6 +54,7 @@ class Loop:
         tick_s: Between decisions [s].
         meters: What is counted.
         on_tick: Called once for each round, after its ticks were started.
+        on_decision: Called with each decision that was published.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Loop:
         tick_s: float,
         meters: Meters,
         on_tick: Callable[[], None] = lambda: None,
+        on_decision: Callable[[Decision], None] = lambda _: None,
     ) -> None:
         self._follow = follow
         self._store = store
@@ -72,6 +74,7 @@ class Loop:
         self._tick_s = tick_s
         self._meters = meters
         self._on_tick = on_tick
+        self._on_decision = on_decision
         self._trackers: dict[WorkloadId, Followed] = {}
         self._running: dict[WorkloadId, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -148,6 +151,7 @@ class Loop:
         if self._trackers.get(tracker.workload) is tracker:
             before = self._store.latest(decision.workload)
             self._store.put(decision)
+            self._on_decision(decision)
             self._log_change(before, decision)
 
     def _log_change(self, before: Decision | None, decision: Decision) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 
 from predictscale.core.demand import WorkloadId
@@ -28,23 +28,39 @@ class DecisionStore:
         self._latest: dict[WorkloadId, Decision] = {}
         self._recent: dict[WorkloadId, deque[Decision]] = {}
         self._news: dict[WorkloadId, asyncio.Event] = {}
+        self._generation = 0
+        self._listeners: list[Callable[[Decision], None]] = []
 
     def put(self, decision: Decision) -> None:
         """Publish a decision: from now on every reader sees it."""
         key = decision.workload
         self._latest[key] = decision
+        self._generation += 1
         recent = self._recent.setdefault(key, deque())
         recent.append(decision)
         share = max(1, min(self._kept, self._kept_in_all // len(self._recent)))
         while len(recent) > share:
             recent.popleft()
         self._wake(key)
+        # Last, so that no listener's bug can come between a decision and KEDA.
+        for listener in self._listeners:
+            listener(decision)
+
+    def subscribe(self, listener: Callable[[Decision], None]) -> None:
+        """Call somebody with each decision that is published from now on; quick work only, and no errors."""
+        self._listeners.append(listener)
 
     def forget(self, workload: WorkloadId) -> None:
         """Drop all that is kept of a workload."""
         self._latest.pop(workload, None)
         self._recent.pop(workload, None)
+        self._generation += 1
         self._wake(workload)
+
+    @property
+    def generation(self) -> int:
+        """A number that rises whenever a decision is published or forgotten."""
+        return self._generation
 
     def latest(self, workload: WorkloadId) -> Decision | None:
         """The newest decision, or None before the first."""

@@ -5,22 +5,20 @@ means: sqlite's errors pass through, and a file that is not ours, is of another
 version, or is damaged is `RebuildCache`.
 """
 
-import sqlite3
 import zlib
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 from predictscale.errors import RebuildCache
 from predictscale.sources.blocks import Block, SeriesKey
+from predictscale.sources.sqlitefile import open_database, rows_of, transaction
 
 SCHEMA_VERSION: Final = 1
 _APPLICATION_ID: Final = 0x70736361  # "psca": tells our files from other sqlite files
 _BUSY_MS: Final = 1000
 
-_TABLES = f"""
-BEGIN IMMEDIATE;
+_TABLES = """
 CREATE TABLE IF NOT EXISTS series (
     id INTEGER PRIMARY KEY, workload TEXT NOT NULL, signal TEXT NOT NULL, query_hash TEXT NOT NULL,
     step_s REAL NOT NULL, UNIQUE (workload, signal, query_hash, step_s)
@@ -32,24 +30,7 @@ CREATE TABLE IF NOT EXISTS block (
 CREATE TABLE IF NOT EXISTS blob (
     key TEXT PRIMARY KEY, at_s REAL, crc INTEGER NOT NULL, data BLOB NOT NULL
 ) STRICT;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
 """
-
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH}
-
-
-def fault_of(error: sqlite3.Error | OSError) -> str:
-    """Why the file cannot be used, as a counter's label: damaged, locked, full, read-only or io."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
-    return {
-        **dict.fromkeys(_DAMAGE, "damaged"),
-        sqlite3.SQLITE_BUSY: "locked",
-        sqlite3.SQLITE_LOCKED: "locked",
-        sqlite3.SQLITE_FULL: "full",
-        sqlite3.SQLITE_READONLY: "read-only",
-    }.get(code, "io")
 
 
 class CacheFile:
@@ -62,29 +43,9 @@ class CacheFile:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Calls come from a thread pool, one at a time.
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        try:
-            self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _prepare(self) -> None:
-        self._db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        # In one transaction: another service may be making the tables just now.
-        self._db.execute("BEGIN")
-        found = tuple(self._pragma(name) for name in ("application_id", "user_version", "schema_version"))
-        self._db.execute("COMMIT")
-        if found == (0, 0, 0):  # a new, empty file
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.executescript(_TABLES)
-        elif found[:2] != (_APPLICATION_ID, SCHEMA_VERSION):
-            raise RebuildCache(f"its schema is {found[1]}, this version of the service has {SCHEMA_VERSION}")
-        # A crash may lose the last flush, which is asked for again; it cannot damage the file.
-        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db = open_database(
+            path, application_id=_APPLICATION_ID, version=SCHEMA_VERSION, tables=_TABLES, busy_ms=_BUSY_MS
+        )
 
     def blocks(self, key: SeriesKey, first: int, last: int) -> tuple[dict[int, Block], int]:
         """The blocks numbered [first, last], and how many are damaged and left out."""
@@ -123,19 +84,12 @@ class CacheFile:
         Returns:
             How many damaged blocks were replaced.
         """
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._db):
             damaged = sum(self._merge_one(key, number, newer) for (key, number), newer in blocks.items())
             self._db.executemany(
                 "INSERT OR REPLACE INTO blob VALUES (?, ?, ?, ?)",
                 [(name, at_s, zlib.crc32(data), data) for name, (data, at_s) in blobs.items()],
             )
-            self._db.execute("COMMIT")
-        except BaseException:
-            # After a full disk sqlite has rolled back already.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
         return damaged
 
     def _merge_one(self, key: SeriesKey, number: int, newer: Block) -> int:
@@ -187,31 +141,9 @@ class CacheFile:
         )
         return int(rows[0][0])
 
-    def _pragma(self, name: str) -> int:
-        return int(self._rows(f"PRAGMA {name}")[0][0])
-
     def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        with closing(self._db.execute(sql, values)) as cursor:
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-            return rows
+        return rows_of(self._db, sql, values)
 
 
 def _columns(key: SeriesKey) -> tuple[str, str, str, float]:
     return key.workload, key.signal, key.query_hash, key.step_s
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file, with sqlite's files beside it, to the next free `<name>.damaged-N`.
-
-    Raises:
-        OSError: The folder does not allow it.
-    """
-    taken = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{taken}")).exists():
-        taken += 1
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        beside = path.with_name(path.name + suffix)
-        if beside.exists():
-            beside.rename(aside.with_name(aside.name + suffix))
-    return aside

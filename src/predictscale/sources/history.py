@@ -5,7 +5,6 @@ memory and the source is asked again. Refuses to raise for a fault of the disk:
 it is counted, and said once.
 """
 
-import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,22 +12,19 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import structlog
 from anyio import to_thread
 
 from predictscale.core.series import MetricWindow
 from predictscale.errors import RebuildCache
 from predictscale.meters import Meters
 from predictscale.sources.blocks import Block, Recall, SeriesKey
-from predictscale.sources.cachefile import CacheFile, fault_of, set_aside
+from predictscale.sources.cachefile import CacheFile
+from predictscale.sources.guarded import GuardedFile
 
 __all__ = ["History", "Recall", "SeriesKey"]
 
-_log = structlog.get_logger(__name__)
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FLUSH_AT_BLOCKS = 64
-_PASSING = {"locked", "full"}
 
 _T = TypeVar("_T")
 
@@ -45,13 +41,17 @@ class History:
     """
 
     def __init__(self, *, path: Path | None, meters: Meters) -> None:
-        self._path = path
-        self._meters = meters
         self._lock = threading.Lock()
-        self._file: CacheFile | None = None
+        self._file: GuardedFile[CacheFile] | None = None
+        if path is not None:
+            self._file = GuardedFile(
+                path,
+                lambda: CacheFile(path),
+                name="history_cache",
+                count=lambda reason: meters.cache_faults.labels(reason=reason).inc(),
+            )
         self._waiting: dict[tuple[SeriesKey, int], Block] = {}
         self._waiting_blobs: dict[str, tuple[bytes, float | None]] = {}
-        self._warned: set[str] = set()
 
     async def load(self, key: SeriesKey, start: datetime, end: datetime) -> MetricWindow:
         """The bins of [start, end); gaps where nothing is known."""
@@ -123,7 +123,7 @@ class History:
                 block = self._waiting.setdefault((key, number), Block.blank(key.bins_per_block))
                 values = window.values[in_range]
                 block.put(Block(values, np.ones(values.size, dtype=bool)), in_block)
-            return len(self._waiting) if self._path is not None else 0
+            return len(self._waiting) if self._file is not None else 0
 
     def _covered(self, key: SeriesKey) -> list[tuple[datetime, datetime]]:
         with self._lock:
@@ -178,54 +178,14 @@ class History:
 
     def _try(self, work: Callable[[CacheFile], _T], *, otherwise: _T) -> _T:
         """What `work` gives, or `otherwise` if there is no file or it fails; the next call tries again."""
-        if self._path is None:
-            return otherwise
-        try:
-            if self._file is None:
-                self._file = CacheFile(self._path)
-            return work(self._file)
-        except RebuildCache as error:
-            self._rebuild(self._path, "schema", error)
-        except (sqlite3.Error, OSError) as error:
-            reason = fault_of(error)
-            if reason == "damaged":
-                self._rebuild(self._path, reason, error)
-            else:
-                self._fault(reason, error)
-                if reason not in _PASSING:
-                    self._let_go()  # the file may have been replaced: the next call opens it anew
-        return otherwise
-
-    def _rebuild(self, path: Path, reason: str, error: Exception) -> None:
-        self._fault(reason, error)
-        self._let_go()
-        try:
-            aside = set_aside(path)
-        except OSError as failed:
-            self._fault("io", failed)
-        else:
-            _log.warning("history_cache_set_aside", now_at=str(aside))
-
-    def _fault(self, reason: str, error: Exception) -> None:
-        self._meters.cache_faults.labels(reason=reason).inc()
-        if reason not in self._warned:
-            self._warned.add(reason)
-            _log.warning(
-                "history_cache_fault", reason=reason, path=str(self._path), error=str(error), now="in memory"
-            )
+        return otherwise if self._file is None else self._file.attempt(work, otherwise=otherwise)
 
     def _count_damaged(self, rows: int) -> None:
-        for _ in range(rows):
-            self._fault("crc", RebuildCache("a row is damaged and will be asked for again"))
+        if self._file is not None:
+            for _ in range(rows):
+                self._file.fault("crc", RebuildCache("a row is damaged and will be asked for again"))
 
     def _close(self) -> None:
         with self._lock:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                file.close()
-            except sqlite3.Error as error:
-                self._fault("io", error)
+            if self._file is not None:
+                self._file.close()

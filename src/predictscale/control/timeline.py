@@ -1,0 +1,123 @@
+"""A stretch of kept decisions as columns for a chart, on a regular grid.
+
+A forecast stands at the instant that it was made for, beside the demand that came then. Refuses to bridge
+what was not kept: a step without a decision is unknown in every column of decisions.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from predictscale.core.plan import Health
+from predictscale.sources.archivefile import Line
+
+LEAST_STEP_S = 60
+"""The finest step: as often as decisions are kept [s]."""
+BANDS = ("median", "p90", "p95", "p99", "high")
+"""Columns of forecasts; the highest of a step is told."""
+LAST = ("target", "published", "reactive", "plain", "replicas", "ready")
+"""Columns of replicas; the last of a step is told."""
+
+_WORST = tuple(Health)
+
+Numbers = list[float | None]
+
+_N = TypeVar("_N", int, float)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """Columns of n steps, oldest first; None is unknown.
+
+    Args:
+        step_s: Between rows [s].
+        at_s: Where each step begins, whole steps after the epoch [s].
+        numbers: By name: demand, the mean of each step, and `BANDS`.
+        counts: By name: `LAST`.
+        health: The worst of each step.
+    """
+
+    step_s: int
+    at_s: list[int]
+    numbers: dict[str, Numbers]
+    counts: dict[str, list[int | None]]
+    health: list[Health | None]
+
+
+def step_for(since_s: float, until_s: float, *, points: int) -> int:
+    """The finest whole minutes in which [since, until] takes no more rows than `points` [s]."""
+    step_s = LEAST_STEP_S * max(1, math.ceil((until_s - since_s) / LEAST_STEP_S / points))
+    while _rows(since_s, until_s, step_s) > points:
+        step_s += LEAST_STEP_S
+    return step_s
+
+
+def timeline(lines: Sequence[Line], *, since_s: float, until_s: float, points: int) -> Timeline:
+    """Columns of [since, until].
+
+    Args:
+        lines: Kept decisions, oldest first; those from a lead time before `since` on tell what had
+            been forecast for its beginning.
+        since_s: Where it begins [s since the epoch].
+        until_s: Where it ends [s since the epoch].
+        points: As many rows at most.
+    """
+    step_s = step_for(since_s, until_s, points=points)
+    within = [line for line in lines if since_s <= line.at_us / 1e6 <= until_s]
+    if not within:
+        return Timeline(
+            step_s=step_s,
+            at_s=[],
+            numbers={name: [] for name in ("demand", *BANDS)},
+            counts={name: [] for name in LAST},
+            health=[],
+        )
+    first, last = (int(line.at_us / 1e6 // step_s) for line in (within[0], within[-1]))
+    columns = _Columns(first=first, rows=last - first + 1, step_s=step_s)
+    made = [line.at_us / 1e6 for line in within]
+    # What was forecast at `at_us` was for a lead time later.
+    due = [line.at_us / 1e6 + line.lead_s for line in lines]
+    numbers = {"demand": columns.of(made, (line.demand for line in within), _mean)}
+    numbers |= {name: columns.of(due, (getattr(line, name) for line in lines), max) for name in BANDS}
+    counts = {name: columns.of(made, (getattr(line, name) for line in within), _last) for name in LAST}
+    worst = columns.of(made, (_WORST.index(Health(line.health)) for line in within), max)
+    return Timeline(
+        step_s=step_s,
+        at_s=[(first + row) * step_s for row in range(columns.rows)],
+        numbers=numbers,
+        counts=counts,
+        health=[None if place is None else _WORST[place] for place in worst],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """Puts values into the rows of a grid."""
+
+    first: int
+    rows: int
+    step_s: int
+
+    def of(
+        self, at_s: Iterable[float], values: Iterable[_N | None], told: Callable[[list[_N]], _N]
+    ) -> list[_N | None]:
+        """What is told of each row's known values; None where there are none."""
+        found: list[list[_N]] = [[] for _ in range(self.rows)]
+        for instant_s, value in zip(at_s, values, strict=True):
+            row = int(instant_s // self.step_s) - self.first
+            if value is not None and 0 <= row < self.rows:
+                found[row].append(value)
+        return [told(each) if each else None for each in found]
+
+
+def _rows(since_s: float, until_s: float, step_s: int) -> int:
+    return int(until_s // step_s) - int(since_s // step_s) + 1
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _last(values: list[int]) -> int:
+    return values[-1]

@@ -1,0 +1,109 @@
+"""Reads past decisions: those that are still in memory, every one, and those that the archive has kept.
+
+What was told of a decision is made once, at its own instant, and handed on as it is: refuses to tell the
+past with what is known now.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from anyio import to_thread
+
+from predictscale.control.decisionlog import DecisionLog, Past, Span
+from predictscale.control.store import DecisionStore
+from predictscale.control.timeline import Timeline, timeline
+from predictscale.core.demand import WorkloadId
+from predictscale.core.plan import Decision
+from predictscale.serving.pastviews import ArchiveView
+from predictscale.serving.views import decision_view, forecast_view
+from predictscale.sources.archivefile import us
+
+_LEAST_REACH_S = 3600.0
+"""So much before a timeline begins decisions are looked at for what they forecast for it, or twice the lead
+time [s]."""
+
+
+def encode(decision: Decision) -> bytes:
+    """What is told of a decision at its own instant: the decision, then its forecast or null, a line each."""
+    at = decision.seen.now
+    told = decision_view(decision, now=at).model_dump_json().encode()
+    if decision.forecast is None:
+        return told + b"\nnull"
+    return told + b"\n" + forecast_view(decision, decision.forecast, now=at).model_dump_json().encode()
+
+
+class Told(NamedTuple):
+    """What was told of a past decision, apart."""
+
+    at: datetime
+    decision: bytes
+    forecast: bytes
+
+    @classmethod
+    def of(cls, past: Past) -> "Told":
+        """The two lines of what was told."""
+        decision, _, forecast = past.said.partition(b"\n")
+        return cls(past.at, decision, forecast)
+
+
+class Stretch(NamedTuple):
+    """A timeline, and what the workload plans with: its unit, its lead time [s], its level."""
+
+    columns: Timeline
+    unit: str
+    lead_s: float | None
+    level: float | None
+
+
+class PastReader:
+    """Past decisions of all workloads, from memory and from the archive.
+
+    Args:
+        store: Where the newest are, every one.
+        log: Where older ones are.
+    """
+
+    def __init__(self, store: DecisionStore, log: DecisionLog) -> None:
+        self._store, self._log = store, log
+
+    @property
+    def archive(self) -> ArchiveView:
+        """How the archive fares."""
+        return ArchiveView(**self._log.state._asdict())
+
+    async def told(self, workload: WorkloadId, *, until_us: int, most: int = 1) -> list[Told]:
+        """What was told of the decisions at or before an instant [us since the epoch], newest first."""
+        recent = [d for d in self._store.recent(workload) if us(d.seen.now) <= until_us][:most]
+        kept = await self._log.told(workload, until_us=until_us, most=most)
+        found = {past.at: past for past in (*kept, *await to_thread.run_sync(_all_encoded, recent))}
+        return [Told.of(found[at]) for at in sorted(found, reverse=True)[:most]]
+
+    async def span(self, workload: WorkloadId) -> Span | None:
+        """From when to when something is kept; None if nothing is."""
+        kept = await self._log.span(workload)
+        recent = self._store.recent(workload)
+        if not recent:
+            return kept
+        ours = Span(recent[-1].seen.now, recent[0].seen.now)
+        return ours if kept is None else Span(min(ours.oldest, kept.oldest), max(ours.newest, kept.newest))
+
+    async def timeline(
+        self, workload: WorkloadId, *, since_us: int, until_us: int, points: int, span: Span
+    ) -> "Stretch":
+        """Columns of [since, until], and what the workload plans with."""
+        latest = self._store.latest(workload)
+        lead_s = 0.0 if latest is None else latest.policy.lead_time_s
+        reach_us = round(max(_LEAST_REACH_S, 2 * lead_s) * 1e6)
+        from_us = max(since_us, us(span.oldest))
+        lines = await self._log.lines(workload, since_us=from_us - reach_us, until_us=until_us)
+        columns = await to_thread.run_sync(
+            lambda: timeline(lines, since_s=from_us / 1e6, until_s=until_us / 1e6, points=points)
+        )
+        if latest is not None:
+            return Stretch(columns, latest.unit, lead_s, latest.policy.level)
+        unit = await self._log.unit(workload) or ""
+        return Stretch(columns, unit, *((lines[-1].lead_s, lines[-1].level) if lines else (None, None)))
+
+
+def _all_encoded(decisions: list[Decision]) -> list[Past]:
+    return [Past(decision.seen.now, encode(decision)) for decision in decisions]

@@ -1,0 +1,122 @@
+"""What every sqlite file of ours has in common: how it is opened, whose it is, what its faults are called.
+
+Blocking; callers use a thread. Refuses a file that is not ours, or of another version.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from predictscale.errors import RebuildCache
+
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH}
+
+
+def open_database(
+    path: Path | None, *, application_id: int, version: int, tables: str, busy_ms: int, first: str = ""
+) -> sqlite3.Connection:
+    """A connection to a file of ours, which is made if it is not there.
+
+    Args:
+        path: The file; None for one in memory.
+        application_id: Tells files of this kind from others.
+        version: Of its tables.
+        tables: The statements that make them.
+        busy_ms: How long another's lock is waited for [ms].
+        first: Pragmas that only an empty file takes.
+
+    Raises:
+        RebuildCache: It exists and is not ours, or is of another version.
+        sqlite3.Error: It cannot be opened.
+        OSError: Its folder cannot be made.
+    """
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    # Calls come from a thread pool, one at a time.
+    db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+    try:
+        db.execute(f"PRAGMA busy_timeout = {busy_ms}")
+        db.execute("PRAGMA foreign_keys = ON")
+        if not _is_ours(db, application_id=application_id, version=version):
+            db.executescript(first)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.executescript(
+                f"BEGIN IMMEDIATE;\n{tables}\nPRAGMA application_id = {application_id};\n"
+                f"PRAGMA user_version = {version};\nCOMMIT;"
+            )
+        # A crash may lose the last transactions; it cannot damage the file.
+        db.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _is_ours(db: sqlite3.Connection, *, application_id: int, version: int) -> bool:
+    """Whether the file has our tables; if not, it is new and empty."""
+    # In one transaction: another service may be making the tables just now.
+    db.execute("BEGIN")
+    found = tuple(pragma(db, name) for name in ("application_id", "user_version", "schema_version"))
+    db.execute("COMMIT")
+    if found == (0, 0, 0):
+        return False
+    if found[:2] != (application_id, version):
+        raise RebuildCache(f"its schema is {found[1]}, this version of the service has {version}")
+    return True
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is written within, or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # After a full disk sqlite has rolled back already.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def rows_of(db: sqlite3.Connection, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    """All rows of a question."""
+    with closing(db.execute(sql, values)) as cursor:
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def pragma(db: sqlite3.Connection, name: str) -> int:
+    """One of sqlite's own numbers."""
+    return int(rows_of(db, f"PRAGMA {name}")[0][0])
+
+
+def fault_of(error: sqlite3.Error | OSError) -> str:
+    """Why the file cannot be used, as a counter's label: damaged, locked, full, read-only or io."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
+    return {
+        **dict.fromkeys(_DAMAGE, "damaged"),
+        sqlite3.SQLITE_BUSY: "locked",
+        sqlite3.SQLITE_LOCKED: "locked",
+        sqlite3.SQLITE_FULL: "full",
+        sqlite3.SQLITE_READONLY: "read-only",
+    }.get(code, "io")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, with sqlite's files beside it, to the next free `<name>.damaged-N`.
+
+    Raises:
+        OSError: The folder does not allow it.
+    """
+    taken = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{taken}")).exists():
+        taken += 1
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            beside.rename(aside.with_name(aside.name + suffix))
+    return aside
