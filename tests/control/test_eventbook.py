@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from predictscale.config.planned import EventSettings
-from predictscale.control import eventbook, eventfile
+from predictscale.control import eventbook, journalfile
 from predictscale.control.eventbook import EventBook
 from predictscale.core.demand import WorkloadId
 from predictscale.core.events import Repeat
@@ -293,7 +293,7 @@ async def test_a_disk_that_is_full_changes_nothing(path: Path, monkeypatch: pyte
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("predictscale.control.eventfile.os.fsync", full)
+        broken.setattr("predictscale.control.journalfile.os.fsync", full)
         with pytest.raises(FileUnusable, match="No space left"):
             await announce(book, sale("launch"))
         with pytest.raises(FileUnusable, match="No space left"):
@@ -310,10 +310,10 @@ def test_a_folder_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
 
 
 async def test_a_writer_that_gets_no_turn_gives_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eventfile, "_TURN_S", 0.04)
+    monkeypatch.setattr(journalfile, "_TURN_S", 0.04)
     book = EventBook(path)
     with (
-        eventfile.EventFile(path).turn(),
+        journalfile.JournalFile(path, eventbook._KIND).turn(),
         pytest.raises(FileUnusable, match="another process holds its lock"),
     ):
         await announce(book, sale())
@@ -343,7 +343,7 @@ async def test_a_disk_that_hangs_holds_one_thread_however_many_ticks_pass(
         released.wait(10)
 
     with monkeypatch.context() as hanging:
-        hanging.setattr(book, "_look", hang)
+        hanging.setattr(book._journal, "_look", hang)
         first = asyncio.create_task(book.refresh())
         while not looks:
             await asyncio.sleep(0.001)

@@ -21,14 +21,16 @@ from predictscale.clock import ManualClock
 from predictscale.config.planned import EventSettings
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control import eventbook
+from predictscale.control.auditlog import AuditLog
 from predictscale.control.desk import Desk, Following
 from predictscale.control.eventbook import EventBook
 from predictscale.control.store import DecisionStore
 from predictscale.core.calendar import Calendar
 from predictscale.core.demand import WorkloadId
-from predictscale.serving.events import MOST_BYTES, EventDesk, _body
+from predictscale.serving.events import EventDesk
 from predictscale.serving.rest import create_app
 from predictscale.serving.tokens import WriteTokens
+from predictscale.serving.writing import MOST_BYTES, Writing, body_of
 from scenes import SHOP, settings_of
 
 NOW = datetime(2026, 10, 20, 12, tzinfo=UTC)
@@ -52,6 +54,7 @@ class Front:
         )
         self.followed = {SHOP: self.settings}
         self.book = EventBook(self.path if kept else None)
+        self.audit = AuditLog()
         store = DecisionStore()
         desk = Desk(
             parse=lambda _: self.settings,
@@ -69,7 +72,11 @@ class Front:
             ready=lambda: True,
             events=EventDesk(
                 book=self.book,
-                tokens=WriteTokens(self.token_file) if guarded else None,
+                writing=Writing(
+                    tokens=WriteTokens(self.token_file) if guarded else None,
+                    audit=self.audit,
+                    now=self.clock.now,
+                ),
                 settings_of=self._settings_of,
             ),
         )
@@ -347,7 +354,7 @@ async def test_a_body_that_never_ends_is_not_read_to_its_end(front: Front) -> No
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("predictscale.serving.events._READ_WITHIN_S", 0.01)
+    monkeypatch.setattr("predictscale.serving.writing._READ_WITHIN_S", 0.01)
 
     async def hesitating() -> AsyncIterator[bytes]:
         yield b"{"
@@ -355,7 +362,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
 
     request = Request({"type": "http"}, receiving(hesitating()))
     with pytest.raises(HTTPException, match="did not come within"):
-        await _body(request)
+        await body_of(request, one="one planned event")
 
 
 def receiving(parts: AsyncIterator[bytes]) -> Receive:

@@ -160,7 +160,7 @@ def _described(model: type[BaseModel], place: Sequence[str | int]) -> str:
 
 def _names_at(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
     parent = _model_at(model, place)
-    return list(parent.model_fields) if parent else []
+    return [field.alias or name for name, field in parent.model_fields.items()] if parent else []
 
 
 def _model_at(model: type[BaseModel], place: Sequence[str | int]) -> type[BaseModel] | None:

@@ -72,9 +72,16 @@ class HttpSettings(Frozen):
     write_token_file: str | None = Field(
         default=None,
         min_length=1,
-        description="A file of bearer tokens that may announce planned events, one a line, perhaps after a "
-        "name; read again when it changes. Without it nobody may. Tokens travel as they are: let a proxy "
-        "or a mesh bring TLS.",
+        description="A file of bearer tokens that may announce planned events, pause, change the mode and "
+        "have models fitted, one a line, perhaps after a name; read again when it changes. Without it nobody "
+        "may. Tokens travel as they are: let a proxy or a mesh bring TLS.",
+    )
+    audit_path: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A file to which each write call is added, accepted or refused, as a line of JSON; four "
+        "older ones of 8 MiB are kept beside it. Replicas of the service may share one. Without it the last "
+        "1,000 are kept in memory alone.",
     )
 
 
@@ -186,6 +193,24 @@ class CacheSettings(Frozen):
     )
 
 
+class ArchiveSettings(Frozen):
+    """Past decisions, kept and told as they were. Disposable; a kill loses the last minute."""
+
+    path: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The file; each replica of the service needs its own. Without one, a day and 64 MiB at "
+        "most are kept, in memory.",
+    )
+    keep_s: Span = Field(default=7 * DAY_S, description="What is older goes.")
+    max_bytes: int = Field(
+        default=2 * 2**30,
+        ge=2**20,
+        description="Beyond this what is oldest goes, of whichever workload. A workload takes about 6 MB a "
+        "day, one whose capacity is learned about 15 MB.",
+    )
+
+
 class EventBookSettings(Frozen):
     """Planned events that are announced over REST. Not disposable."""
 
@@ -193,6 +218,17 @@ class EventBookSettings(Frozen):
         default=None,
         min_length=1,
         description="The file; replicas of the service share one. Without it they are gone at a restart.",
+    )
+
+
+class OverrideSettings(Frozen):
+    """Pauses and modes that are ordered over REST. Not disposable."""
+
+    path: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The file; replicas of the service share one. Without it they are gone at a restart, and "
+        "no other replica knows of them.",
     )
 
 
@@ -269,8 +305,14 @@ class ServiceSettings(Frozen):
         default=None, description="Files or the generator instead, to try and to look again at a past week."
     )
     cache: CacheSettings = Field(default=CacheSettings(), description="History on disk.")
+    archive: ArchiveSettings = Field(
+        default=ArchiveSettings(), description="Past decisions, kept and told as they were."
+    )
     events: EventBookSettings = Field(
         default=EventBookSettings(), description="Planned events that are announced over REST."
+    )
+    overrides: OverrideSettings = Field(
+        default=OverrideSettings(), description="Pauses and modes that are ordered over REST."
     )
     limits: LimitSettings = Field(
         default=LimitSettings(), description="What those who write triggers may do."

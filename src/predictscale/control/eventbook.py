@@ -18,23 +18,18 @@ Refuses more events than a limit, and to be the cache: what was announced cannot
 """
 
 import hashlib
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import structlog
-from anyio import to_thread
+from typing import Any
 
 from predictscale.config.planned import EventSettings
-from predictscale.control.eventfile import BookedEvent, EventFile, Stamp
+from predictscale.control.journal import Journal
+from predictscale.control.journalfile import Kind, instant
 from predictscale.core.demand import WorkloadId
 from predictscale.core.events import PlannedEvent, Repeat
-from predictscale.errors import FileUnusable, RefuseMore
-
-__all__ = ["MOST", "MOST_OF_ONE", "BookedEvent", "EventBook"]
-
-_log = structlog.get_logger(__name__)
+from predictscale.errors import RefuseMore
 
 MOST_OF_ONE = 100
 """Events of one workload."""
@@ -44,14 +39,28 @@ MOST = 10_000
 _SPARE = timedelta(days=1)
 """No clock on a wall is further from UTC."""
 
-_Edit = Callable[[tuple[BookedEvent, ...]], tuple[BookedEvent, ...]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookedEvent:
+    """A planned event that somebody announced to the running service.
+
+    Args:
+        id: What it is removed by; the same event of the same workload has the same.
+        workload: Whose demand it changes.
+        event: As it was written.
+        added_at: When it was announced; decisions for earlier instants do not know of it.
+        added_by: The name of the token it was announced with.
+    """
+
+    id: str
+    workload: WorkloadId
+    event: EventSettings
+    added_at: datetime
+    added_by: str
 
 
 class EventBook:
-    """Planned events by workload, in a file if there is a path, else in memory.
-
-    Several services may share one file: each looks at `refresh` whether another has changed it.
-    What is read is read from memory.
+    """Planned events by workload, in a file if there is a path, else in memory; see `Journal`.
 
     Args:
         path: The file; it need not be there yet, its folder must.
@@ -61,25 +70,26 @@ class EventBook:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._file = EventFile(path) if path is not None else None
-        self._lock = threading.Lock()
-        self._looking = False
-        self._seen: Stamp | None = None
-        self._all: tuple[BookedEvent, ...] = ()
-        self._of: dict[WorkloadId, tuple[BookedEvent, ...]] = {}
-        self.problem = ""
-        """Why the file could not be read when it was last looked at; what was known before is in force."""
-        with self._lock:
-            self._look()
+        self._journal = Journal(path, _KIND, workload_of=lambda booked: booked.workload)
 
     @property
     def persisted(self) -> bool:
         """Whether events outlive the process."""
-        return self._file is not None
+        return self._journal.persisted
+
+    @property
+    def problem(self) -> str:
+        """Why the file could not be read when it was last looked at; what was known before is in force."""
+        return self._journal.problem
+
+    @property
+    def note(self) -> str:
+        """What a reader should know of how they are kept; empty if there is nothing."""
+        return self._journal.note
 
     def of(self, workload: WorkloadId) -> tuple[BookedEvent, ...]:
         """The events of a workload, in the order in which they were announced."""
-        return self._of.get(workload, ())
+        return self._journal.of(workload)
 
     def planned(self, workload: WorkloadId, *, zone: str, at: datetime) -> tuple[PlannedEvent, ...]:
         """The events of a workload that were announced by `at`.
@@ -113,7 +123,7 @@ class EventBook:
         booked = BookedEvent(
             id=_id(workload, event), workload=workload, event=event, added_at=at, added_by=by
         )
-        kept = await to_thread.run_sync(self._change, lambda all_: _with(all_, booked))
+        kept = await self._journal.change(lambda all_: _with(all_, booked))
         found = next(each for each in kept if each.id == booked.id)
         return found, found is booked
 
@@ -132,7 +142,7 @@ class EventBook:
             gone.extend(each for each in all_ if each.id == event_id and each.workload == workload)
             return tuple(each for each in all_ if each not in gone)
 
-        await to_thread.run_sync(self._change, without)
+        await self._journal.change(without)
         return gone[0] if gone else None
 
     async def prune(self, before: datetime) -> None:
@@ -141,69 +151,11 @@ class EventBook:
         Args:
             before: Where the oldest history begins that is learnt from.
         """
-        if not any(_over(booked, before) for booked in self._all):
-            return
-        try:
-            await to_thread.run_sync(
-                self._change, lambda all_: tuple(each for each in all_ if not _over(each, before))
-            )
-        except FileUnusable as fault:
-            _log.warning("planned events that are over stay for now", because=str(fault))
+        await self._journal.prune(lambda booked: _over(booked, before))
 
     async def refresh(self) -> None:
         """Take up what another process has written. A fault leaves in force what is known, and is logged."""
-        # A disk that hangs holds one thread, however often it is asked.
-        if self._file is None or self._looking:
-            return
-        self._looking = True
-        try:
-            await to_thread.run_sync(self._refresh)
-        finally:
-            self._looking = False
-
-    def _refresh(self) -> None:
-        with self._lock:
-            try:
-                self._look()
-            except FileUnusable as fault:
-                if self.problem != str(fault):
-                    _log.warning("planned events are as they were", because=str(fault))
-                self.problem = str(fault)
-
-    def _change(self, edit: _Edit) -> tuple[BookedEvent, ...]:
-        """All events after an edit, which is on disk by then."""
-        with self._lock:
-            if self._file is None:
-                self._lay(edit(self._all))
-                return self._all
-            with self._file.turn():
-                self._look()
-                after = edit(self._all)
-                if after != self._all:
-                    self._file.write(after)
-                    self._seen = self._file.stamp()
-                    self._lay(after)
-            return self._all
-
-    def _look(self) -> None:
-        """Read the file if it has changed; one that is gone says nothing about what it held."""
-        if self._file is None:
-            return
-        stamp = self._file.stamp()
-        if stamp is None and self._seen is not None:
-            raise FileUnusable("events.path: the file is gone; put it back, or restart to begin a new one")
-        if stamp is not None and stamp != self._seen:
-            self._lay(self._file.read())
-            self._seen = stamp
-        self.problem = ""
-
-    def _lay(self, events: Iterable[BookedEvent]) -> None:
-        self._all = tuple(events)
-        by_workload: dict[WorkloadId, list[BookedEvent]] = {}
-        for booked in self._all:
-            by_workload.setdefault(booked.workload, []).append(booked)
-        # One assignment: the event loop reads while a thread writes.
-        self._of = {workload: tuple(each) for workload, each in by_workload.items()}
+        await self._journal.refresh()
 
 
 def _with(all_: tuple[BookedEvent, ...], booked: BookedEvent) -> tuple[BookedEvent, ...]:
@@ -227,3 +179,35 @@ def _over(booked: BookedEvent, before: datetime) -> bool:
         return False
     end = booked.event.end
     return (end.replace(tzinfo=UTC) if end.utcoffset() is None else end) + _SPARE < before
+
+
+def _written(booked: BookedEvent) -> dict[str, Any]:
+    return {
+        "id": booked.id,
+        "namespace": booked.workload.namespace,
+        "workload": booked.workload.name,
+        "added_at": booked.added_at.isoformat(),
+        "added_by": booked.added_by,
+        "event": booked.event.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def _read(row: Mapping[str, Any]) -> BookedEvent:
+    return BookedEvent(
+        id=str(row["id"]),
+        workload=WorkloadId(str(row["namespace"]), str(row["workload"])),
+        event=EventSettings.model_validate(row["event"]),
+        added_at=instant(row["added_at"]),
+        added_by=str(row["added_by"]),
+    )
+
+
+_KIND = Kind(
+    setting="events.path",
+    holds="planned events",
+    key="events",
+    schema=1,
+    written=_written,
+    read=_read,
+    model=EventSettings,
+)

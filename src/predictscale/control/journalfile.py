@@ -1,8 +1,8 @@
-"""The file in which planned events outlive the service: one small JSON document.
+"""A file in which what people tell the running service outlives it: one small JSON document of rows.
 
 A reader always meets a whole file, for a new one takes the place of the old in one step; writers
-take turns through a lock beside it, whichever process they are. Unlike the
-history cache it cannot be pulled again, so it is never set aside: refuses to read around
+take turns through a lock beside it, whichever process they are. Unlike the history
+cache it cannot be pulled again, so it is never set aside: refuses to read around
 damage, and to write over what it could not read.
 """
 
@@ -11,22 +11,19 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from predictscale.config.planned import EventSettings
 from predictscale.config.problems import problems_of
-from predictscale.core.demand import WorkloadId
 from predictscale.errors import FileUnusable
 
-SCHEMA = 1
-"""Raised whenever what is kept changes its shape or meaning."""
+Row = TypeVar("Row")
 
 Stamp = tuple[int, int, int]
 """What tells one state of a file from another."""
@@ -34,37 +31,41 @@ Stamp = tuple[int, int, int]
 _TURN_S = 5.0
 """A writer waits this long for its turn [s]; another's takes milliseconds."""
 _LOOK_S = 0.02
-_SETTING = "events.path"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BookedEvent:
-    """A planned event that somebody announced to the running service.
+class Kind(Generic[Row]):
+    """What a file holds, and how a row of it is written.
 
     Args:
-        id: What it is removed by; the same event of the same workload has the same.
-        workload: Whose demand it changes.
-        event: As it was written.
-        added_at: When it was announced; decisions for earlier instants do not know of it.
-        added_by: The name of the token it was announced with.
+        setting: The setting that names the file, for messages.
+        holds: What the rows are, in words.
+        key: Under which they lie in the document.
+        schema: Raised whenever what is kept changes its shape or meaning.
+        written: From a row to what JSON holds.
+        read: And back; raises ValueError, LookupError, TypeError or ValidationError on what is none.
+        model: Whose fields a ValidationError is about.
     """
 
-    id: str
-    workload: WorkloadId
-    event: EventSettings
-    added_at: datetime
-    added_by: str
+    setting: str
+    holds: str
+    key: str
+    schema: int
+    written: Callable[[Row], Mapping[str, Any]]
+    read: Callable[[Mapping[str, Any]], Row]
+    model: type[BaseModel]
 
 
-class EventFile:
+class JournalFile(Generic[Row]):
     """Reads and replaces the file.
 
     Args:
         path: Where it lies; it need not be there yet, its folder must.
+        kind: What it holds.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, kind: Kind[Row]) -> None:
+        self._path, self._kind = path, kind
 
     def stamp(self) -> Stamp | None:
         """Tells whether the file has changed; None if it is not there.
@@ -81,8 +82,8 @@ class EventFile:
                 raise
             return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def read(self) -> tuple[BookedEvent, ...]:
-        """All events in it.
+    def read(self) -> tuple[Row, ...]:
+        """All rows in it.
 
         Raises:
             FileUnusable: It cannot be read, or holds something else.
@@ -90,14 +91,15 @@ class EventFile:
         with self._usable("read"):
             text = self._path.read_bytes()
         try:
-            return _decoded(text)
+            return self._decoded(text)
         except ValidationError as wrong:
-            because = "; ".join(map(str, problems_of(wrong, EventSettings)))
+            because = "; ".join(map(str, problems_of(wrong, self._kind.model)))
         except (ValueError, LookupError, TypeError, RecursionError) as damaged:
             because = f"{type(damaged).__name__}: {damaged}"
-        raise FileUnusable(f"{_SETTING}: {self._path} does not hold planned events ({because})")
+        kind = self._kind
+        raise FileUnusable(f"{kind.setting}: {self._path} does not hold {kind.holds} ({because})")
 
-    def write(self, events: Sequence[BookedEvent]) -> None:
+    def write(self, rows: Sequence[Row]) -> None:
         """Put these in the place of all that are there. Call it within `turn`.
 
         Raises:
@@ -106,7 +108,7 @@ class EventFile:
         fresh = self._path.with_name(f".{self._path.name}.new")
         with self._usable("written"):
             with fresh.open("wb") as file:
-                file.write(_encoded(events))
+                file.write(self._encoded(rows))
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
@@ -124,12 +126,11 @@ class EventFile:
         Raises:
             FileUnusable: The lock cannot be had.
         """
-        lock = self._path.with_name(f"{self._path.name}.lock")
         with self._usable("written"):
-            file = lock.open("ab")
-        with file:
+            lock = self._path.with_name(f"{self._path.name}.lock").open("ab")
+        with lock:
             with self._usable("written"):
-                _wait_for(file.fileno())
+                wait_for_turn(lock.fileno())
             yield
 
     @contextmanager
@@ -137,10 +138,28 @@ class EventFile:
         try:
             yield
         except OSError as error:
-            raise FileUnusable(f"{_SETTING}: {self._path} cannot be {done}: {error.strerror}") from error
+            where = f"{self._kind.setting}: {self._path}"
+            raise FileUnusable(f"{where} cannot be {done}: {error.strerror}") from error
+
+    def _encoded(self, rows: Sequence[Row]) -> bytes:
+        kind = self._kind
+        document = {"schema": kind.schema, kind.key: [kind.written(row) for row in rows]}
+        return json.dumps(document, indent=1).encode() + b"\n"
+
+    def _decoded(self, text: bytes) -> tuple[Row, ...]:
+        kept: dict[str, Any] = json.loads(text)
+        kind = self._kind
+        if kept["schema"] != kind.schema:
+            raise ValueError(f"its schema is {kept['schema']!r}, and this release reads {kind.schema}")
+        return tuple(kind.read(row) for row in kept[kind.key])
 
 
-def _wait_for(lock: int) -> None:
+def wait_for_turn(lock: int) -> None:
+    """Take the lock of an open file, which its other holders keep for milliseconds.
+
+    Raises:
+        OSError: It was not to be had in time.
+    """
     for _ in range(round(_TURN_S / _LOOK_S)):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,38 +170,13 @@ def _wait_for(lock: int) -> None:
     raise OSError(errno.EBUSY, f"another process holds its lock for {_TURN_S:g} s")
 
 
-def _encoded(events: Sequence[BookedEvent]) -> bytes:
-    rows = [
-        {
-            "id": booked.id,
-            "namespace": booked.workload.namespace,
-            "workload": booked.workload.name,
-            "added_at": booked.added_at.isoformat(),
-            "added_by": booked.added_by,
-            "event": booked.event.model_dump(mode="json", exclude_none=True),
-        }
-        for booked in events
-    ]
-    return json.dumps({"schema": SCHEMA, "events": rows}, indent=1).encode() + b"\n"
+def instant(text: str) -> datetime:
+    """An instant as a row holds it.
 
-
-def _decoded(text: bytes) -> tuple[BookedEvent, ...]:
-    kept: dict[str, Any] = json.loads(text)
-    if kept["schema"] != SCHEMA:
-        raise ValueError(f"its schema is {kept['schema']!r}, and this release reads {SCHEMA}")
-    return tuple(
-        BookedEvent(
-            id=str(row["id"]),
-            workload=WorkloadId(str(row["namespace"]), str(row["workload"])),
-            event=EventSettings.model_validate(row["event"]),
-            added_at=_aware(datetime.fromisoformat(row["added_at"])),
-            added_by=str(row["added_by"]),
-        )
-        for row in kept["events"]
-    )
-
-
-def _aware(at: datetime) -> datetime:
+    Raises:
+        ValueError: It is none, or has no offset from UTC.
+    """
+    at = datetime.fromisoformat(text)
     if at.utcoffset() is None:
         raise ValueError(f"{at} has no offset from UTC")
     return at
