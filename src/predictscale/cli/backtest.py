@@ -8,7 +8,7 @@ tell of a policy anything that it learnt after the fact.
 import asyncio
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Tell = Callable[[int], None]
 
-OURS, _CLAIRVOYANT = "predictscale", "clairvoyant"
 _TOLD_EVERY = 50
 
 
@@ -122,6 +121,7 @@ def backtest(
     """
     from predictscale.bootstrap import configure_logging  # noqa: PLC0415 - heavy, with all below
     from predictscale.cli.backtested import report_of, show, write_decisions  # noqa: PLC0415 - the same
+    from predictscale.simulate.audit import OURS  # noqa: PLC0415 - the same
 
     configure_logging(level="error", as_json=False)
     try:
@@ -189,17 +189,16 @@ def _asked(slo_violation: float | None, quantile: float | None, wait_s: float | 
 
 def _chosen(policies: str, decisions: Path | None) -> list[str]:
     """The policies that are wanted, ours first."""
-    from predictscale.simulate.roster import RIVALS  # noqa: PLC0415 - numpy
+    from predictscale.simulate.audit import KNOWN, OURS  # noqa: PLC0415 - numpy
 
-    known = [OURS, *RIVALS, _CLAIRVOYANT]
-    wanted = known if policies == "all" else [each.strip() for each in policies.split(",")]
-    if unknown := [each for each in wanted if each not in known]:
-        raise AskOwner(f"--policies: {', '.join(map(repr, unknown))}; must be all, or of {', '.join(known)}")
+    wanted = [*KNOWN] if policies == "all" else [each.strip() for each in policies.split(",")]
+    if unknown := [each for each in wanted if each not in KNOWN]:
+        raise AskOwner(f"--policies: {', '.join(map(repr, unknown))}; must be all, or of {', '.join(KNOWN)}")
     if decisions is not None and OURS not in wanted:
         raise AskOwner(f"--decisions: are those of {OURS}, which --policies leaves out")
     if decisions is not None and not decisions.parent.is_dir():
         raise AskOwner(f"--decisions: {decisions.parent} is no folder")
-    return [each for each in known if each in wanted]
+    return [each for each in KNOWN if each in wanted]
 
 
 def _workload(
@@ -284,30 +283,13 @@ def _parts(
     return trial, simulated.past_of(served, recorded, forecasters=chain)
 
 
-def _lived(trial: "Trial", past: "Past", chosen: list[str]) -> "tuple[dict[str, Counts], Relived | None]":
+def _lived(trial: "Trial", past: "Past", chosen: list[str]) -> "tuple[Mapping[str, Counts], Relived | None]":
     """What each of the policies asked for in the scored part, and how ours came to it."""
-    import numpy as np  # noqa: PLC0415 - heavy, with those below
+    from predictscale.simulate.audit import lived  # noqa: PLC0415 - numpy
 
-    from predictscale.cli.backtested import violation_of  # noqa: PLC0415 - the same
-    from predictscale.simulate.backtest import STEP_S  # noqa: PLC0415 - the same
-    from predictscale.simulate.honest import Rule  # noqa: PLC0415 - the same
-    from predictscale.simulate.relive import relive  # noqa: PLC0415 - the same
-    from predictscale.simulate.roster import RIVALS  # noqa: PLC0415 - the same
-
-    rule, ours = Rule(asked=violation_of(past)), None
-    plans: dict[str, Counts] = {}
-    tick_s = past.grid.tick_s
-    ticks = math.ceil(trial.steps * STEP_S / tick_s)
     with _progress() as track:
-        for name in chosen:
-            told = track(name, ticks if name == OURS else 1)
-            if name == OURS:
-                ours = asyncio.run(relive(past, start=trial.start, ticks=ticks, told=told))
-                plans[name] = ours.desired[(np.arange(trial.steps) * STEP_S // tick_s).astype(np.int64)]
-            else:
-                plans[name] = trial.clairvoyant() if name == _CLAIRVOYANT else trial.rival(RIVALS[name], rule)
-                told(0)
-    return plans, ours
+        done = asyncio.run(lived(trial, past, chosen, track=track))
+    return done.plans, done.ours
 
 
 @contextmanager

@@ -11,16 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from predictscale.cli.backtest import OURS
 from predictscale.cli.told import instant
+from predictscale.simulate.audit import OURS, violation_of
 from predictscale.simulate.backtest import STEP_S, Trial
 from predictscale.simulate.plant import Counts
 from predictscale.simulate.relive import Past, Relived
-
-
-def violation_of(past: Past) -> float:
-    """The share of demand that may be late, by which rivals choose: as asked, or what the level leaves."""
-    return past.goal.slo.max_violation if past.goal is not None else round(1 - past.policy.level, 12)
 
 
 def report_of(trial: Trial, past: Past, plans: Mapping[str, Counts], ours: Relived | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from predictscale.cli.local import ServiceFile
 from predictscale.errors import AskOwner, HoldTarget
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from predictscale.config.detect import Detected, Proposal, Seen
@@ -29,7 +30,7 @@ _AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class Told:
     """What was found, and the demand of each proposal now; None where its query has no value."""
 
     detected: "Detected"
@@ -62,7 +63,7 @@ def discover(
 
     configure_logging(level="error", as_json=False)
     try:
-        namespaces = _namespaces(namespace or [])
+        namespaces = namespaces_of(namespace or [])
         overrides = {} if prometheus is None else {"prometheus": {"url": prometheus}}
         settings = load_service(service, env=os.environ, overrides=overrides)
         told = asyncio.run(_look(settings, namespaces))
@@ -85,7 +86,12 @@ def discover(
         )
 
 
-def _namespaces(given: list[str]) -> tuple[str, ...]:
+def namespaces_of(given: "Sequence[str]", *, where: str = "--namespace") -> tuple[str, ...]:
+    """The namespaces of an option, each once.
+
+    Raises:
+        AskOwner: One cannot be a namespace.
+    """
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - heavy
 
     from predictscale.config.fields import DnsLabel  # noqa: PLC0415 - the same
@@ -95,12 +101,12 @@ def _namespaces(given: list[str]) -> tuple[str, ...]:
             TypeAdapter(DnsLabel).validate_python(name)
         except ValidationError:
             raise AskOwner(
-                f"--namespace: {name!r}; must be a Kubernetes name: a-z, 0-9 and '-', at most 63 characters"
+                f"{where}: {name!r}; must be a Kubernetes name: a-z, 0-9 and '-', at most 63 characters"
             ) from None
     return tuple(dict.fromkeys(given))
 
 
-async def _look(service: "ServiceSettings", namespaces: tuple[str, ...]) -> _Told:
+async def _look(service: "ServiceSettings", namespaces: tuple[str, ...]) -> Told:
     """Ask for all that is needed.
 
     Raises:
@@ -119,14 +125,19 @@ async def _look(service: "ServiceSettings", namespaces: tuple[str, ...]) -> _Tol
     own = sources.own
     assert isinstance(own, PrometheusSource)  # noqa: S101 - the settings have one
     try:
-        return await _asked(own, service.presets(), namespaces, at=clock.now())
+        return await ask(own, service.presets(), namespaces, at=clock.now())
     finally:
         await sources.aclose()
 
 
-async def _asked(
+async def ask(
     source: "PrometheusSource", presets: "Presets", namespaces: tuple[str, ...], *, at: "datetime"
-) -> _Told:
+) -> Told:
+    """What a Prometheus holds at an instant; in these namespaces, or in all if there are none.
+
+    Raises:
+        HoldTarget: It could not tell.
+    """
     from predictscale.config.detect import (  # noqa: PLC0415 - heavy
         count_query,
         deployments_of,
@@ -140,7 +151,7 @@ async def _asked(
     seen: dict[str, Seen] = dict(zip(asked, answers, strict=True))
     found = detect(presets, seen, {})
     if not found.proposals:
-        return _Told(found, ())
+        return Told(found, ())
     held = sorted({each.namespace for each in found.proposals})
     pods, replica_sets = await asyncio.gather(
         *(source.instant(query, at=at) for query in owner_queries(held))
@@ -152,10 +163,10 @@ async def _asked(
         portion = found.proposals[first : first + _AT_ONCE]
         answers = await asyncio.gather(*(source.instant(each.demand_query, at=at) for each in portion))
         demand += [answer[0][1] if answer else None for answer in answers]
-    return _Told(found, tuple(demand))
+    return Told(found, tuple(demand))
 
 
-def _document(told: _Told, address: str) -> dict[str, Any]:
+def _document(told: Told, address: str) -> dict[str, Any]:
     from predictscale.core.demand import SignalName  # noqa: PLC0415 - with the presets
 
     return {
@@ -178,13 +189,14 @@ def _document(told: _Told, address: str) -> dict[str, Any]:
     }
 
 
-def _yaml(told: _Told, address: str) -> str:
+def _yaml(told: Told, address: str) -> str:
     """Triggers of a ScaledObject, each with what was seen in comments above it."""
     pairs = zip(told.detected.proposals, told.demand, strict=True)
-    return "\n".join(_trigger(each, demand, address) for each, demand in pairs)
+    return "\n".join(trigger_text(each, demand, address) for each, demand in pairs)
 
 
-def _trigger(proposal: "Proposal", demand: float | None, address: str) -> str:
+def trigger_text(proposal: "Proposal", demand: float | None, address: str) -> str:
+    """One trigger as YAML, with what was seen in comments above it."""
     from predictscale.config.detect import name_of  # noqa: PLC0415 - heavy
 
     whose = f"Deployment {proposal.deployment}" if proposal.deployment is not None else "a Deployment"

@@ -112,7 +112,7 @@ def by_numbers(
         hold_s=max(2 * lead_time_s, 600.0),
         forecasters=QUICK_CHAIN,
     )
-    return Served(settings=settings, grid=_grid(service))
+    return Served(settings=settings, grid=grid_of(service))
 
 
 def of_file(file: Path, *, name: str | None, overrides: Mapping[str, Any]) -> tuple[Served, ServiceSettings]:
@@ -131,7 +131,7 @@ def of_file(file: Path, *, name: str | None, overrides: Mapping[str, Any]) -> tu
         raise AskOwner(f"--name: {name!r} is not in {file}; must be one of {', '.join(found)}")
     settings = found[name if name is not None else next(iter(found))]
     _given_capacity(settings)
-    return Served(settings=settings, grid=_grid(service)), service
+    return Served(settings=settings, grid=grid_of(service)), service
 
 
 def of_trace(file: Path, served: Served, *, bridge: bool) -> Recorded:
@@ -140,20 +140,29 @@ def of_trace(file: Path, served: Served, *, bridge: bool) -> Recorded:
     Raises:
         AskOwner: The file is not a trace, or its step does not fit the grids.
     """
-    trace, note = load_csv(file), "as recorded"
+    return of_window(load_csv(file), served, bridge=bridge, where=str(file))
+
+
+def of_window(trace: MetricWindow, served: Served, *, bridge: bool, where: str) -> Recorded:
+    """A demand that was read already; `where` names it in messages.
+
+    Raises:
+        AskOwner: It is not known at all, or its step does not fit the grids.
+    """
+    note = "as recorded"
     if trace.step_s > _FINE_S:
         note = f"samples of {trace.step_s:g} s held throughout"
         if bridge:
-            trace = _fitting(lambda: bridged(trace, _FINE_S, seed=_SEED), file)
+            trace = _fitting(lambda: bridged(trace, _FINE_S, seed=_SEED), where)
             note = f"drawn to {_FINE_S:g} s by bridges, seed {_SEED}"
     if not trace.known.any():
-        raise AskOwner(f"{file}: every value is missing")
+        raise AskOwner(f"{where}: every value is missing")
     trace = _trimmed(trace)
-    ticks = _fitting(lambda: demand_grid(trace, served.grid.tick_s), file)
+    ticks = _fitting(lambda: demand_grid(trace, served.grid.tick_s), where)
     return Recorded(
-        demand=_fitting(lambda: demand_grid(trace, STEP_S), file),
+        demand=_fitting(lambda: demand_grid(trace, STEP_S), where),
         live={SignalName.DEMAND: ticks},
-        bins=_fitting(lambda: demand_grid(_whole(trace, served.grid.step_s), served.grid.step_s), file),
+        bins=_fitting(lambda: demand_grid(_whole(trace, served.grid.step_s), served.grid.step_s), where),
         note=note,
     )
 
@@ -272,7 +281,12 @@ def _given_capacity(settings: WorkloadSettings) -> float:
     return settings.capacity_per_replica
 
 
-def _grid(service: ServiceSettings) -> Grid:
+def grid_of(service: ServiceSettings) -> Grid:
+    """The service's rhythm, on which a replay can run.
+
+    Raises:
+        AskOwner: Its ticks do not fit the steps of the HPA.
+    """
     tick_s = service.loop.tick_s
     if STEP_S % tick_s and tick_s % STEP_S:
         raise AskOwner(f"loop.tick_s: {tick_s:g}; must divide {STEP_S:g} s or be a multiple of it")
@@ -292,11 +306,11 @@ def _service(file: Path, overrides: Mapping[str, Any]) -> ServiceSettings:
     return load_service(file, env=os.environ, overrides=overrides)
 
 
-def _fitting(make: Any, file: Path) -> MetricWindow:
+def _fitting(make: Any, where: str) -> MetricWindow:
     try:
         window: MetricWindow = make()
     except ValueError as wrong:
-        raise AskOwner(f"{file}: {wrong}") from None
+        raise AskOwner(f"{where}: {wrong}") from None
     return window
 
 
