@@ -291,6 +291,19 @@ def test_rules_and_dashboards_are_those_of_the_repository() -> None:
     assert len(there) >= 6
 
 
+def test_links_to_the_runbook_lead_where_it_is_published() -> None:
+    there = (
+        "--set",
+        f"{URL},monitoring.rules.enabled=true,monitoring.rules.runbook=https://wiki.example/runbook",
+    )
+    groups = one(rendered(*there), "PrometheusRule")["spec"]["groups"]
+    links = [
+        rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"] if "alert" in rule
+    ]
+    assert len(links) > 10
+    assert all(link.startswith("https://wiki.example/runbook#predictscale") for link in links)
+
+
 def test_the_base_of_kustomize_is_what_the_chart_makes_and_builds() -> None:
     script = ROOT / "scripts" / "generate-kustomize"
     fresh = subprocess.run(

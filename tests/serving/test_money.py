@@ -220,7 +220,8 @@ def rule_test(folder: Path, told: Mapping[str, float]) -> Path:
         for workload, value in told.items()
         for i in range(2)
     ]
-    annotations = yaml.safe_load(RULES.read_text())["groups"][0]["rules"][0]["annotations"]
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    annotations = next(r["annotations"] for r in rules if r.get("alert") == "PredictscaleBudgetBinds")
     said = {
         name: text.replace("{{ $labels.namespace }}", "prod").replace("{{ $labels.workload }}", "chat")
         for name, text in annotations.items()
