@@ -1,181 +1,69 @@
+"""The page is handed out as it was built, with rules that let a browser run and ask for nothing else."""
+
+import gzip
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from predictscale.clock import ManualClock
 from predictscale.control.desk import Desk, Following
-from predictscale.control.step import StepMemory, step
 from predictscale.control.store import DecisionStore
-from predictscale.core.demand import WorkloadId
-from predictscale.core.forecast import Forecast
-from predictscale.core.plan import Decision, Mode, OnStale, Stage
-from predictscale.serving.page import render_page
+from predictscale.serving.page import Asset, add_page, read_assets
 from predictscale.serving.rest import create_app
-from predictscale.serving.views import RefusedView
-from worlds import CHAT, NOON, at, flat_forecast, policy, seen
+from worlds import NOON
 
-SCRIPT = "<script>alert('x')</script>"
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "connect-src": "'self'",
+    "font-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+}
+KINDS = {
+    "app.js": "text/javascript; charset=utf-8",
+    "app.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "LICENSES.txt": "text/plain; charset=utf-8",
+}
+EVERY = ["/", "/w/prod/chat", *(f"/assets/{name}" for name in KINDS)]
+MOST_SENT_BYTES = 80_000
 
 
 class Read(HTMLParser):
-    """What a browser makes of a page: its tags, their attributes, its text."""
+    """The tags of a page and what they load."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.text = ""
-        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.inline: list[str] = []
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data if "style" not in self.open else ""
+        self.loads += [value or "" for name, value in attrs if name in {"src", "href"}]
+        self.inline += [name for name, _ in attrs if name == "style" or name.startswith("on")]
 
 
-def decide(
-    demand: float | None = 25,
-    forecast: Forecast | None = None,
-    *,
-    mode: Mode = Mode.LIVE,
-    workload: WorkloadId = CHAT,
-    unit: str = "requests/s",
-    replicas: int | None = None,
-    notes: tuple[str, ...] = (),
-) -> Decision:
-    made, _ = step(
-        workload,
-        seen(demand, replicas=replicas),
-        forecast,
-        policy(mode=mode, on_stale=OnStale.UNAVAILABLE),
-        StepMemory(),
-        unit=unit,
-        notes=notes,
-    )
-    return made
-
-
-def page(*decisions: Decision, refused: tuple[RefusedView, ...] = ()) -> Read:
-    return Read(render_page(decisions, refused, now=NOON))
-
-
-def refusal(problem: str, *, name: str = "shop") -> RefusedView:
-    return RefusedView(namespace="prod", scaled_object=name, problems=[problem], since=NOON)
-
-
-def test_every_stage_is_shown_with_its_number_and_its_reason() -> None:
-    made = decide(25, flat_forecast(90))
-    read = page(made)
-    for stage, shown in zip(Stage, made.plan.steps, strict=True):
-        assert stage.value in read.text
-        assert shown.because in read.text
-        assert f"{shown.value:,.6g}" in read.text
-
-
-def test_each_workload_shows_what_is_published_wanted_and_there() -> None:
-    read = page(decide(25, flat_forecast(90), replicas=4))
-    assert "prod/chat ok" in read.text
-    assert "published 9, reactive 3, replicas 4, ready 4; model oracle; mode live" in read.text
-
-
-def test_a_fleet_that_is_not_known_is_not_shown_as_zero() -> None:
-    assert "replicas unknown, ready unknown; model none" in page(decide()).text
-
-
-def test_a_workload_that_keda_is_told_nothing_of_is_shown_as_unavailable() -> None:
-    assert "published unavailable" in page(decide(None)).text
-    late = render_page([decide()], [], now=at(policy().stale_after_s + 1))
-    assert "published unavailable" in Read(late).text
-
-
-def test_in_shadow_mode_the_steps_to_the_published_number_come_first() -> None:
-    made = decide(25, flat_forecast(90), mode=Mode.SHADOW)
-    text = page(made).text
-    told, recorded = text.split("With the forecast, which is only recorded:")
-    assert "published 3, reactive 3" in told
-    assert made.reactive.steps[0].because in told
-    assert made.plan.steps[0].because in recorded
-
-
-def test_workloads_come_in_the_order_of_their_names() -> None:
-    names = [WorkloadId("a", "z"), WorkloadId("prod", "chat"), WorkloadId("prod", "shop")]
-    text = page(*(decide(workload=name) for name in reversed(names))).text
-    assert sorted(names, key=lambda name: text.index(str(name))) == names
-
-
-def test_notes_and_refused_triggers_are_shown() -> None:
-    read = page(
-        decide(notes=("prophet not used: it is late",)), refused=(refusal("maxReplicas: is missing"),)
-    )
-    assert "Note: prophet not used: it is late" in read.text
-    assert "prod/shop: maxReplicas: is missing" in read.text
-
-
-def test_an_empty_service_says_so() -> None:
-    assert "No workload has a decision yet." in page().text
-
-
-def test_whatever_people_name_things_is_text_and_nothing_else() -> None:
-    made = decide(
-        25,
-        replace(flat_forecast(90), model=SCRIPT),
-        workload=WorkloadId(SCRIPT, SCRIPT),
-        unit=SCRIPT,
-        notes=(SCRIPT,),
-    )
-    plain = page(decide(25, flat_forecast(90), notes=("x",)), refused=(refusal("x"),))
-    read = page(made, refused=(refusal(SCRIPT, name=SCRIPT),))
-    assert read.tags == plain.tags
-    assert read.attributes == plain.attributes
-    assert "script" not in read.tags
-    assert read.text.count(SCRIPT) > 8
-
-
-@given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1, max_size=40))
-def test_no_name_unit_or_note_can_change_the_page(name: str, note: str, unit: str) -> None:
-    plain = page(decide(notes=("x",)), refused=(refusal("x"),))
-    made = decide(workload=WorkloadId(name, name), unit=unit, notes=(note,))
-    read = page(made, refused=(refusal(note, name=name),))
-    assert (read.tags, read.attributes) == (plain.tags, plain.attributes)
-
-
-def test_every_tag_that_is_opened_is_closed() -> None:
-    read = page(decide(25, flat_forecast(90), mode=Mode.SHADOW), refused=(refusal("x"),))
-    assert read.open == []
-
-
-def test_the_page_asks_for_nothing_outside_and_runs_nothing() -> None:
-    html = render_page([decide(25, flat_forecast(90))], [refusal("x")], now=NOON)
-    read = Read(html)
-    assert not {"script", "link", "img", "iframe", "object", "embed", "form", "base"} & set(read.tags)
-    assert not [
-        name for name, _ in read.attributes if name in {"src", "href", "action", "style"} or name[:2] == "on"
-    ]
-    assert not re.search(r"://|url\(|@import", html)
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client() -> TestClient:
-    store = DecisionStore()
-    store.put(decide())
-
     def parse(_: object) -> object:
         raise AssertionError("no trigger is asked for")
 
+    store = DecisionStore()
     desk = Desk(
         parse=parse,  # type: ignore[arg-type]  # it is not called
         store=store,
@@ -187,12 +75,179 @@ def client() -> TestClient:
     return TestClient(create_app(store=store, desk=desk, now=lambda: NOON, ready=lambda: True))
 
 
-def test_the_browser_is_told_to_load_and_run_nothing(client: TestClient) -> None:
-    answer = client.get("/")
+def with_assets(**named: bytes) -> TestClient:
+    app = FastAPI()
+    assets = {
+        name.replace("_", "."): Asset(body=body, media_type="text/plain") for name, body in named.items()
+    }
+    add_page(app, assets)
+    return TestClient(app)
+
+
+def test_both_views_are_one_page(client: TestClient) -> None:
+    fleet, workload = client.get("/"), client.get("/w/prod/chat")
+    assert fleet.status_code == workload.status_code == 200
+    assert fleet.headers["content-type"] == "text/html; charset=utf-8"
+    assert fleet.content == workload.content
+
+
+def test_the_page_says_nothing_of_the_name_it_was_asked_with(client: TestClient) -> None:
+    script = quote("<img src=x onerror=alert(1)>", safe="")
+    assert client.get(f"/w/{script}/{script}").content == client.get("/").content
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS.items())
+def test_each_file_is_the_packages_own_with_its_kind(client: TestClient, name: str, kind: str) -> None:
+    answer = client.get(f"/assets/{name}")
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    rules = dict(rule.strip().split(" ", 1) for rule in answer.headers["content-security-policy"].split(";"))
-    assert rules["default-src"] == "'none'"
-    assert rules["frame-ancestors"] == "'none'"
-    assert not {"script-src", "img-src", "connect-src"} & set(rules)
-    assert "prod/chat" in answer.text
+    assert answer.headers["content-type"] == kind
+    assert answer.content == files("predictscale.serving").joinpath("web", name).read_bytes()
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_the_browser_is_told_to_run_load_and_ask_nothing_of_others(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    rules = dict(rule.strip().split(" ", 1) for rule in headers["content-security-policy"].split(";"))
+    assert rules == POLICY
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", EVERY)
+@pytest.mark.parametrize("mark", ["{}", "W/{}", '"other", {}', "*"])
+def test_a_browser_that_has_it_is_not_sent_it_again(client: TestClient, path: str, mark: str) -> None:
+    first = client.get(path)
+    again = client.get(path, headers={"If-None-Match": mark.format(first.headers["etag"])})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert again.headers["content-security-policy"] == first.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("mark", ['"other"', "other", ""])
+def test_a_browser_that_has_another_version_is_sent_this_one(client: TestClient, mark: str) -> None:
+    answer = client.get("/assets/app.js", headers={"If-None-Match": mark})
+    assert answer.status_code == 200
+    assert answer.content
+
+
+def test_another_version_of_a_file_has_another_mark() -> None:
+    old, new = (with_assets(index_html=b"page", a_js=body).get("/assets/a.js") for body in (b"1", b"2"))
+    assert old.headers["etag"] != new.headers["etag"]
+
+
+def test_two_answers_share_a_mark_only_if_they_are_the_same_bytes(client: TestClient) -> None:
+    ways = ["identity", "gzip"]
+    answers = [client.get(path, headers={"Accept-Encoding": way}) for path in EVERY for way in ways]
+    marks = {answer.headers["etag"] for answer in answers}
+    assert len(marks) == len(ways) * (len(KINDS) + 1)  # the two views are one page
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_who_takes_gzip_is_sent_less_and_reads_the_same(client: TestClient, path: str) -> None:
+    packed = client.get(path, headers={"Accept-Encoding": "br, gzip;q=0.5"})
+    plain = client.get(path, headers={"Accept-Encoding": "gzip;q=0, identity"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.content == plain.content
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"])
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_asking_for_the_head_alone_sends_the_head_alone(client: TestClient, path: str) -> None:
+    head, whole = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("etag", "content-type", "content-length"):
+        assert head.headers[name] == whole.headers[name]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../page.py",
+        "..%2fpage.py",
+        "%2e%2e/page.py",
+        "..\\page.py",
+        "/etc/passwd",
+        "app.js/",
+        "./app.js",
+        "index.html",
+        "",
+    ],
+)
+def test_no_path_leads_out_of_the_files_of_the_page(client: TestClient, path: str) -> None:
+    # Percent-encoded so that neither client nor router tidies it up.
+    answer = client.get(f"/assets/{quote(path, safe='%')}")
+    assert answer.status_code == 404
+    assert b"predictscale.serving" not in answer.content
+
+
+@given(st.text(max_size=60))
+def test_whatever_is_asked_for_is_a_file_of_the_page_or_missing(path: str) -> None:
+    answer = with_assets(index_html=b"page", a_js=b"script").get(f"/assets/{quote(path, safe='')}")
+    assert answer.status_code == (200 if path == "a.js" else 404)
+
+
+def test_a_missing_file_is_told_as_every_other_error(client: TestClient) -> None:
+    answer = client.get("/assets/app.map")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "'app.map'" in answer.json()["detail"]
+    assert "app.js" in answer.json()["detail"]
+
+
+def test_the_page_is_no_part_of_the_documented_api(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert paths
+    assert not [path for path in paths if not path.startswith(("/api/", "/healthz", "/readyz"))]
+
+
+def test_the_html_loads_what_is_served_and_nothing_inline() -> None:
+    assets = read_assets()
+    read = Read(assets["index.html"].body.decode())
+    loaded = [load for load in read.loads if load.startswith("/assets/")]
+    assert {load.removeprefix("/assets/") for load in loaded} <= set(assets)
+    assert {"/assets/app.js", "/assets/app.css"} <= set(loaded)
+    assert not [load for load in read.loads if not load.startswith("/")]
+    assert read.inline == []
+    assert "style" not in read.tags
+
+
+@pytest.mark.parametrize("name", ["app.js", "app.css", "icon.svg"])
+def test_no_file_names_another_origin_to_load_from(name: str) -> None:
+    text = read_assets()[name].body.decode()
+    named = set(re.findall(r"(?:https?:)?//[a-z0-9-]+(?:\.[a-z0-9-]+)+[^\"'\s)]*", text, flags=re.IGNORECASE))
+    # An XML namespace is a name, not an address.
+    assert {each for each in named if not each.startswith("http://www.w3.org/")} == set()
+
+
+def test_the_script_writes_no_markup_from_text() -> None:
+    script = read_assets()["app.js"].body.decode()
+    sinks = [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "DOMParser",
+        "eval(",
+        "Function(",
+    ]
+    assert [sink for sink in sinks if sink in script] == []
+
+
+def test_the_page_is_small_and_carries_the_licence_of_what_it_contains() -> None:
+    assets = read_assets()
+    assert sum(len(gzip.compress(asset.body)) for asset in assets.values()) < MOST_SENT_BYTES
+    assert re.search(r"uplot \d+\.\d+\.\d+ \(MIT\)", assets["LICENSES.txt"].body.decode())
+    assert b"Copyright" in assets["LICENSES.txt"].body
+
+
+def test_only_kinds_of_files_that_a_page_consists_of_are_served(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    web = tmp_path / "web"
+    web.mkdir()
+    for name in ("index.html", "app.js", "notes.py", "key.pem", "noend"):
+        (web / name).write_text(name)
+    (web / "folder.js").mkdir()
+    monkeypatch.setattr("predictscale.serving.page.files", lambda _: web.parent)
+    assert set(read_assets()) == {"index.html", "app.js"}

@@ -1,81 +1,125 @@
-"""One page that answers "why 14?" without any script. It reads decisions and escapes everything."""
+"""Hands out the web page: five files of the package, read once, the same bytes to everybody.
 
-from collections.abc import Sequence
-from datetime import datetime
-from html import escape
-
-from predictscale.core.plan import Decision, Mode, ReplicaPlan
-from predictscale.serving.tuned import tuning_line
-from predictscale.serving.views import RefusedView, is_told
-
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
-)
-
-_STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { margin: 0 auto; max-width: 70rem; padding: 1rem; }
-h1 { font-size: 1.3rem; } h2 { font-size: 1.1rem; margin: 2rem 0 0.25rem; }
-p { margin: 0.25rem 0; } .number { font-variant-numeric: tabular-nums; text-align: right; }
-table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
-th, td { border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); padding: 0.3rem 0.6rem; }
-.state { border: 1px solid; border-radius: 0.3rem; padding: 0 0.4rem; font-size: 0.85rem; }
-.wrap { overflow-x: auto; }
+The page is built from `web/` at the root of the repository (`npm run build`) and draws what the REST API
+answers, so nothing of a workload is ever written into HTML here. The policy that goes with it lets the
+browser run, load and ask for nothing but what this service serves: it works without a network, and a name
+full of markup stays a name. Refuses to open a file for a request: names are looked up among what was read.
 """
 
+import gzip
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
 
-def render_page(decisions: Sequence[Decision], refused: Sequence[RefusedView], *, now: datetime) -> str:
-    """The fleet as HTML: each workload, its numbers, and the staircase of its decision."""
-    parts = [_workload(d, now=now) for d in sorted(decisions, key=lambda d: d.workload)]
-    if not parts:
-        parts = ["<p>No workload has a decision yet.</p>"]
-    if refused:
-        rows = "".join(
-            f"<li>{escape(r.namespace)}/{escape(r.scaled_object)}: {escape('; '.join(r.problems))}</li>"
-            for r in refused
-        )
-        parts.append(f"<h2>Refused triggers</h2><ul>{rows}</ul>")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>predictscale</title>'
-        f"<style>{_STYLE}</style></head><body><h1>predictscale</h1>"
-        f"<p>{now:%Y-%m-%d %H:%M:%S} UTC on the service's clock. This page renews itself every 5 s.</p>"
-        f"<main>{''.join(parts)}</main></body></html>"
+from fastapi import FastAPI, HTTPException, Request, Response
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_INDEX: Final = "index.html"
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+_HEADERS: Final = {
+    # A browser keeps a copy and asks whether it still holds: an upgrade shows at the next load.
+    "Cache-Control": "no-cache",
+    "Vary": "Accept-Encoding",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # On every file, for an SVG that is opened by itself is a document too.
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One file of the page.
+
+    Args:
+        body: Its bytes.
+        media_type: What a browser is told that it is.
+    """
+
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """An asset as it goes over the wire, plain and compressed; the two have marks of their own."""
+
+    plain: bytes
+    packed: bytes
+    mark: str
+    media_type: str
+
+
+def read_assets() -> dict[str, Asset]:
+    """The files of the page by name, from the package's resources.
+
+    Only kinds of files that a page consists of are taken; whatever else lies there is not served.
+    """
+    found = {}
+    for file in files("predictscale.serving").joinpath("web").iterdir():
+        media_type = _TYPES.get(file.name[file.name.rfind(".") :])
+        if media_type is not None and file.is_file():
+            found[file.name] = Asset(body=file.read_bytes(), media_type=media_type)
+    return found
+
+
+def add_page(app: FastAPI, assets: Mapping[str, Asset] | None = None) -> None:
+    """Serves the page at `/` and `/w/{namespace}/{name}`, and its files under `/assets/`.
+
+    Answers carry entity tags; `serving.conditional` compares them with what a browser has.
+
+    Args:
+        app: The application that the routes are added to.
+        assets: The files by name, `index.html` among them; those of the package if None.
+    """
+    sent = {name: _ready(asset) for name, asset in (read_assets() if assets is None else assets).items()}
+    index = sent.pop(_INDEX)
+
+    @app.get("/", include_in_schema=False)
+    @app.get("/w/{namespace}/{name}", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return _answer(request, index)
+
+    @app.get("/assets/{path:path}", include_in_schema=False)
+    async def asset(request: Request, path: str) -> Response:
+        if path not in sent:
+            raise HTTPException(404, f"the page has no file {path!r}; it has {', '.join(sorted(sent))}")
+        return _answer(request, sent[path])
+
+
+def _ready(asset: Asset) -> _Sent:
+    """Compressed once, as small as it gets, so that no request waits for it."""
+    return _Sent(
+        plain=asset.body,
+        packed=gzip.compress(asset.body, mtime=0),
+        mark=hashlib.sha256(asset.body).hexdigest()[:32],
+        media_type=asset.media_type,
     )
 
 
-def _workload(decision: Decision, *, now: datetime) -> str:
-    fleet = decision.seen.fleet
-    published = str(decision.answer.published) if is_told(decision, now=now) else "unavailable"
-    numbers = (
-        f"published <b>{published}</b>, reactive {decision.reactive.target}, "
-        f"replicas {_or_unknown(fleet.replicas)}, ready {_or_unknown(fleet.ready)}"
-    )
-    model = decision.forecast.model if decision.forecast is not None else "none"
-    tuned = f"<p>{escape(tuning_line(decision.tuning))}</p>" if decision.tuning is not None else ""
-    notes = "".join(f"<p>Note: {escape(note)}</p>" for note in decision.notes)
-    stairs = _staircase(decision.answer)
-    if decision.policy.mode is Mode.SHADOW:
-        stairs += f"<p>With the forecast, which is only recorded:</p>{_staircase(decision.plan)}"
-    return (
-        f"<section><h2>{escape(str(decision.workload))} "
-        f'<span class="state">{escape(decision.plan.health)}</span></h2>'
-        f"<p>{numbers}; model {escape(model)}; mode {escape(decision.policy.mode)}</p>"
-        f"{tuned}{notes}{stairs}</section>"
-    )
+def _answer(request: Request, sent: _Sent) -> Response:
+    if not _takes_gzip(request.headers.get("accept-encoding", "")):
+        headers = {**_HEADERS, "ETag": f'"{sent.mark}"'}
+        return Response(sent.plain, media_type=sent.media_type, headers=headers)
+    headers = {**_HEADERS, "ETag": f'"{sent.mark}-gz"', "Content-Encoding": "gzip"}
+    return Response(sent.packed, media_type=sent.media_type, headers=headers)
 
 
-def _staircase(plan: ReplicaPlan) -> str:
-    rows = "".join(
-        f'<tr><td>{escape(s.stage)}</td><td class="number">{s.value:,.6g}</td><td>{escape(s.unit)}</td>'
-        f"<td>{escape(s.because)}</td></tr>"
-        for s in plan.steps
-    )
-    return (
-        '<div class="wrap"><table><thead><tr><th>Stage</th><th class="number">After it</th><th>Unit</th>'
-        f"<th>Because</th></tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _or_unknown(count: int | None) -> str:
-    return "unknown" if count is None else str(count)
+def _takes_gzip(accepted: str) -> bool:
+    """Whether gzip is named and not refused; every browser names it."""
+    for each in accepted.split(","):
+        coding, _, weight = each.partition(";")
+        if coding.strip().lower() == "gzip":
+            return weight.strip() not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False
