@@ -10,7 +10,6 @@ cost. Refuses to compare with numbers of another run.
 import argparse
 import asyncio
 import contextlib
-import os
 import re
 import shutil
 import subprocess
@@ -71,6 +70,7 @@ def settings(plan: Plan) -> dict[str, object]:
         "replay": {"series": {"shop": "synthetic:shop"}},
         "loop": {"tick_s": plan.tick_s, "step_s": 60, "history_s": 2 * 86400},
         "limits": {"max_workloads": plan.workloads},
+        "log": {"level": "error"},
         "workloads": [
             {
                 "namespace": f"team-{index % NAMESPACES}",
@@ -106,12 +106,7 @@ def service(plan: Plan) -> Iterator[Serving]:
         file.write_text(yaml.safe_dump(settings(plan)), encoding="utf-8")
         command = [str(Path(sys.executable).parent / "predictscale"), "serve", "--config", str(file)]
         ports = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
-        with (
-            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
-            subprocess.Popen(
-                [*command, *ports], stdout=subprocess.PIPE, stderr=nowhere, text=True
-            ) as process,
-        ):
+        with subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True) as process:
             try:
                 found: dict[str, int] = {}
                 assert process.stdout is not None  # noqa: S101 - a pipe was asked for

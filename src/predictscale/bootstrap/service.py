@@ -16,13 +16,17 @@ import structlog
 import uvicorn
 from prometheus_client import start_http_server
 
+from predictscale.bootstrap.archive import Archive
+from predictscale.bootstrap.asides import asides_of
 from predictscale.bootstrap.detect import BackendFinder
 from predictscale.bootstrap.leads import lead_times
 from predictscale.bootstrap.money import Treasury
 from predictscale.bootstrap.pools import pool_watch
+from predictscale.bootstrap.shadow import ShadowBook
 from predictscale.bootstrap.sizing import learner_of
 from predictscale.bootstrap.sources import Signals, Sources, replay_clock, replay_signals, replay_source
 from predictscale.bootstrap.tuning import PoolTuner
+from predictscale.bootstrap.whatif import WhatIfs
 from predictscale.clock import Clock, SystemClock
 from predictscale.config.metadata import parse_trigger
 from predictscale.config.presets import AUTO, Presets
@@ -33,34 +37,47 @@ from predictscale.config.settings import (
     WorkloadSettings,
 )
 from predictscale.control.asks import Goal, Subject
+from predictscale.control.auditlog import AuditLog
 from predictscale.control.context import context_of
 from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.detecting import DetectingTracker
 from predictscale.control.eventbook import EventBook
 from predictscale.control.leads import LeadBook
 from predictscale.control.loop import Followed, Loop
+from predictscale.control.overrides import OverrideBook
+from predictscale.control.reading import Readable
 from predictscale.control.refit import FitPool
 from predictscale.control.shelf import ModelShelf
 from predictscale.control.sizing import Sized
 from predictscale.control.store import DecisionStore
+from predictscale.control.strand import Refittable
 from predictscale.control.tracker import Grid, Tracker
 from predictscale.control.tuning import SelfTuning
 from predictscale.control.tuningshelf import TuningShelf
+from predictscale.control.whatif import WhatIfQueue
 from predictscale.core.demand import WorkloadId
 from predictscale.core.events import PlannedEvent
+from predictscale.core.plan import Decision
 from predictscale.errors import AskOwner, Problem, SettingsError
 from predictscale.forecasters.registry import resolve
 from predictscale.meters import Meters
 from predictscale.serving.events import EventDesk
+from predictscale.serving.fleet import About
 from predictscale.serving.grpc import ScalerServer
 from predictscale.serving.leads import LeadCollector
 from predictscale.serving.money import MoneyCollector, told_savings
+from predictscale.serving.overrides import OverrideDesk
 from predictscale.serving.pools import PoolCollector
+from predictscale.serving.promotion import PromotionDesk
 from predictscale.serving.rest import create_app
 from predictscale.serving.savings import SavingsCollector
 from predictscale.serving.telemetry import DecisionCollector
+from predictscale.serving.telemetry_llm import LawCollector
+from predictscale.serving.telemetry_models import ModelCollector
 from predictscale.serving.tls import TlsFiles, server_credentials
 from predictscale.serving.tokens import WriteTokens
+from predictscale.serving.whatif import WhatIfDesk
+from predictscale.serving.writing import Writing
 from predictscale.sources.base import Source
 from predictscale.sources.cached import CachedSource
 from predictscale.sources.history import History
@@ -115,8 +132,15 @@ class Service:
         self._history = History(path=Path(path) if path is not None else None, meters=self.meters)
         announced = settings.events.path
         self._events = EventBook(Path(announced) if announced is not None else None)
+        ordered = settings.overrides.path
+        self._overrides = OverrideBook(Path(ordered) if ordered is not None else None)
         tokens = settings.http.write_token_file
-        self._tokens = WriteTokens(Path(tokens)) if tokens is not None else None
+        audit = settings.http.audit_path
+        self._writing = Writing(
+            tokens=WriteTokens(Path(tokens)) if tokens is not None else None,
+            audit=AuditLog(Path(audit) if audit is not None else None),
+            now=self.clock.now,
+        )
         self._shelf = ModelShelf(self._history, step_s=settings.loop.step_s)
         self._fits = FitPool(
             meters=self.meters, workers=settings.fit.workers, deadline_s=settings.fit.deadline_s
@@ -124,7 +148,20 @@ class Service:
         self._tuner = PoolTuner(self._fits)
         self._leads = LeadBook()
         self._treasury = Treasury(self._history, tick_s=settings.loop.tick_s)
+        self._archive = Archive(settings.archive, self.meters, self._treasury.book)
+        self._shadow = ShadowBook(
+            self._history,
+            tick_s=settings.loop.tick_s,
+            settings_of=self._followed,
+            persisted=path is not None,
+        )
         self._turn = asyncio.Lock()
+        self._grid = Grid(
+            tick_s=settings.loop.tick_s,
+            step_s=settings.loop.step_s,
+            history_s=settings.loop.history_s,
+            refit_s=settings.fit.every_s,
+        )
         self._ticks = 0
         self.loop = Loop(
             follow=self._follow,
@@ -133,6 +170,17 @@ class Service:
             tick_s=settings.loop.tick_s,
             meters=self.meters,
             on_tick=self._on_tick,
+            on_decision=self._note,
+        )
+        self._asides = asides_of(self.loop, paused_until=self._paused_until)
+        self._what_ifs = WhatIfs(
+            WhatIfQueue(clock=self.clock),
+            tracker=self.loop.tracker,
+            store=self.store,
+            terms=lambda: settings.terms(self._presets),
+            grid=self._grid,
+            announced=self._announced,
+            meters=self.meters,
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready = False
@@ -160,7 +208,11 @@ class Service:
         )
         self.meters.registry.register(DecisionCollector(self.store, self.desk, self.clock.now))
         self.meters.registry.register(LeadCollector(self._leads))
+        self.meters.registry.register(LawCollector(self.store))
         self.meters.registry.register(PoolCollector(self.store, self.clock.now))
+        self.meters.registry.register(
+            ModelCollector(self.store, self.desk, self.clock, readers=self._reader, asides=self._asides)
+        )
         self.meters.registry.register(SavingsCollector(lambda: told_savings(self._treasury.book)))
         self.meters.registry.register(MoneyCollector(self._treasury.book))
         self._spawn(self.loop.run())
@@ -217,7 +269,10 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._what_ifs.queue.stop()
+        await self._shadow.stop()
         await self._history.aclose()
+        await self._archive.log.aclose()
         await self._sources.aclose()
         self._metrics_server.shutdown()
         self._metrics_server.server_close()
@@ -247,13 +302,9 @@ class Service:
             sizing=self._sizing(workload, source),
             ledger=self._treasury.ledger(workload, source=source),
             announced=lambda at: self._announced(workload, at),
+            overrides=lambda at: self._overrides.at(workload.workload, at),
             pools=pool_watch(workload, source=source, tick_s=settings.loop.tick_s),
-            grid=Grid(
-                tick_s=settings.loop.tick_s,
-                step_s=settings.loop.step_s,
-                history_s=settings.loop.history_s,
-                refit_s=settings.fit.every_s,
-            ),
+            grid=self._grid,
         )
 
     def _followed(self, workload: WorkloadId) -> WorkloadSettings | None:
@@ -261,9 +312,24 @@ class Service:
         tracker = self.loop.tracker(workload)
         return None if tracker is None else tracker.settings
 
+    def _reader(self, workload: WorkloadId) -> Readable | None:
+        """Who shows the data and models of a workload that is followed; None of another."""
+        tracker: object = self.loop.tracker(workload)
+        return tracker if isinstance(tracker, Readable) else None
+
     def _announced(self, workload: WorkloadSettings, at: datetime) -> tuple[PlannedEvent, ...]:
         """The planned events of a workload that were announced over REST by `at`."""
         return self._events.planned(workload.workload, zone=workload.calendar.zone, at=at)
+
+    def _refit_now(self, workload: WorkloadId) -> str | None:
+        """Have a workload's models fitted; tells why not, or None if they are."""
+        tracker: object = self.loop.tracker(workload)
+        return tracker.refit_now() if isinstance(tracker, Refittable) else "nobody follows it"
+
+    def _paused_until(self, workload: WorkloadId) -> datetime | None:
+        """Until when a person keeps a fleet from shrinking; None if nobody does."""
+        pause = self._overrides.at(workload, self.clock.now()).pause
+        return None if pause is None else pause.until
 
     def _sizing(self, workload: WorkloadSettings, source: Source) -> Sized:
         """Who measures what a workload's replicas serve and how long they take to start, where asked."""
@@ -299,11 +365,17 @@ class Service:
             presets=self._presets,
         )
 
+    def _note(self, decision: Decision) -> None:
+        """Keep a decision that was published, and take it down for whoever judges it."""
+        self._archive.note(decision)
+        self._shadow.note(decision)
+
     def _on_tick(self) -> None:
         self.desk.expire()
         self._ticks += 1
         # Another replica of the service may have been told of an event.
         self._spawn(self._events.refresh())
+        self._spawn(self._overrides.refresh())
         if self._ticks % _FLUSH_TICKS == 0:
             self._spawn(self._keep_house())
 
@@ -313,7 +385,10 @@ class Service:
         oldest = self.clock.now() - timedelta(seconds=used_s)
         await self._history.prune(oldest)
         await self._events.prune(oldest)
+        await self._overrides.prune(oldest)
         await self._history.flush()
+        await self._archive.keep(self.clock.now())
+        self._shadow.forget()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
@@ -329,7 +404,25 @@ class Service:
             ready=lambda: self._ready,
             leads=self._leads,
             money=self._treasury.book,
-            events=EventDesk(book=self._events, tokens=self._tokens, settings_of=self._followed),
+            events=EventDesk(book=self._events, writing=self._writing, settings_of=self._followed),
+            overrides=OverrideDesk(
+                book=self._overrides, writing=self._writing, settings_of=self._followed, refit=self._refit_now
+            ),
+            what_if=WhatIfDesk(answers=self._what_ifs, settings_of=self._followed),
+            promotion=PromotionDesk(
+                meter=self._shadow.meter,
+                settings_of=self._followed,
+                job=self._what_ifs.queue.get,
+                persisted=self._shadow.persisted,
+            ),
+            asides=self._asides,
+            readers=self._reader,
+            log=self._archive.log,
+            about=About(
+                tick_s=self.settings.loop.tick_s,
+                speed=getattr(self.clock, "speed", 1.0),
+                writable=self._writing.possible,
+            ),
         )
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
         self._web = _Web(config)
@@ -367,9 +460,11 @@ def _credentials(tls: ServerTls | None) -> grpc.ServerCredentials | None:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port))
+        made = socket.create_server((host, port))
     except OSError as taken:
         raise PortTaken(f"port {port} on {host}: {taken.strerror}") from taken
+    # asyncio turns Nagle's algorithm off only for sockets that say they speak TCP; with it answers take 40 ms.
+    return socket.socket(made.family, made.type, socket.IPPROTO_TCP, fileno=made.detach())
 
 
 def forecaster_problems(settings: ServiceSettings) -> list[Problem]:
