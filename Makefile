@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run demo test check bench proto format clean
+.PHONY: run demo test check bench proto docs screenshots format clean
 
 run: .venv/.installed
 	$(BIN)/predictscale demo
@@ -23,8 +23,9 @@ check: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/predictscale check predictscale.example.yaml
-	for manifest in deploy/examples/*.yaml; do \
-	  $(BIN)/predictscale check "$$manifest" --service predictscale.example.yaml || exit 1; done
+	$(BIN)/predictscale check --service predictscale.example.yaml \
+	  $$(grep -rl --include='*.yaml' '^kind: ScaledObject' deploy/examples)
+	scripts/check-page
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.rpc --out benchmarks/results/rpc.json
@@ -34,6 +35,14 @@ bench: .venv/.installed-dev
 
 proto: .venv/.installed-dev
 	$(BIN)/python scripts/generate-proto
+
+screenshots: .venv/.installed-dev
+	scripts/install-test-tools
+	$(BIN)/python scripts/screenshots
+
+docs: .venv/.installed-dev
+	$(BIN)/python scripts/draw-documents
+	$(BIN)/properdocs build
 
 format: .venv/.installed-dev
 	$(BIN)/ruff format .

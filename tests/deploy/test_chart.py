@@ -17,6 +17,7 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from predictscale.config.settings import ArchiveSettings
 from service_process import ServiceProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,6 +168,10 @@ def test_a_pod_that_breaks_the_restricted_standard_is_seen(
             ("--set", f"{URL},tls.enabled=true,tls.certManager.enabled=true"),
             "tls.certManager.issuerRef.name: is missing",
         ),
+        (("--set", f"{URL},config.grpc.port=7000"), "set service.grpc.port"),
+        (("--set", f"{URL},config.http.port=9090"), "set service.http.port"),
+        (("--set", f"{URL},config.metrics.port=9000"), "config.metrics.port: is 9000"),
+        (("--set", f"{URL},config.grpc.tls.cert_file=/a,config.grpc.tls.key_file=/b"), "set tls.enabled"),
     ],
 )
 def test_wrong_values_are_refused_in_words(given: tuple[str, ...], told: str) -> None:
@@ -247,6 +252,14 @@ def test_replicas_of_the_service_share_no_volume_but_the_one_that_is_made_for_it
     document = service_file(manifests)
     assert document["cache"]["path"].startswith("/var/lib/predictscale/")
     assert document["events"]["path"].startswith("/var/lib/predictscale-shared/")
+
+
+def test_an_archive_that_is_full_does_not_evict_the_pod() -> None:
+    manifests = default()
+    (limit,) = [v["emptyDir"]["sizeLimit"] for v in pod(manifests)["volumes"] if v["name"] == "cache"]
+    archive = ArchiveSettings(**service_file(manifests)["archive"])
+    assert limit.endswith("Gi")
+    assert float(limit.removesuffix("Gi")) * 2**30 >= archive.max_bytes + 2**30, "history takes its part too"
 
 
 def test_only_keda_and_prometheus_come_in_from_other_namespaces() -> None:

@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from predictscale.cli.remote import DEFAULT_URL, Url
 from predictscale.errors import AskOwner, Problem, SettingsError
+
+if TYPE_CHECKING:
+    from predictscale.config.settings import ServiceSettings
 
 ServiceFile = Annotated[
     Path | None, typer.Option(help="The service's YAML file: its limits, defaults and named workloads.")
@@ -15,22 +18,35 @@ ServiceFile = Annotated[
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="A service file, or manifests with ScaledObjects.")],
+    files: Annotated[list[Path], typer.Argument(help="Service files, or manifests with ScaledObjects.")],
     service: ServiceFile = None,
 ) -> None:
-    """Check a service file, or the external triggers of ScaledObject manifests; all problems at once."""
+    """Check service files, or the external triggers of ScaledObject manifests; all problems at once."""
+    from predictscale.config.load import load_service  # noqa: PLC0415 - heavy
+
+    try:
+        settings = load_service(service, env=os.environ) if service is not None else None
+    except AskOwner as wrong:
+        _fail(str(wrong))
+    good = [_checked(file, settings) for file in files]
+    if not all(good):
+        raise typer.Exit(2)
+
+
+def _checked(file: Path, service: "ServiceSettings | None") -> bool:
+    """Whether a file is good; tells why not."""
     from predictscale.bootstrap import forecaster_problems  # noqa: PLC0415 - heavy
     from predictscale.config.load import load_service  # noqa: PLC0415 - with the one above
     from predictscale.config.manifests import check_file  # noqa: PLC0415 - the same
 
     try:
-        settings = load_service(service, env=os.environ) if service is not None else None
-        checked = check_file(file, service=settings)
+        checked = check_file(file, service=service)
         problems = [*checked.problems]
         if checked.is_service and not problems:
             problems += forecaster_problems(load_service(file))
     except AskOwner as wrong:
-        _fail(str(wrong))
+        typer.echo(str(wrong), err=True)
+        return False
     for note in checked.notes:
         typer.echo(f"{file}: {note}")
     for warning in checked.warnings:
@@ -38,10 +54,13 @@ def check(
     for problem in problems:
         typer.echo(f"{file}: {problem}", err=True)
     if problems:
-        raise typer.Exit(2)
+        return False
     if not checked.subjects:
-        _fail(f"{file}: holds neither the service's settings nor a ScaledObject with an external trigger")
+        nothing = "holds neither the service's settings nor a ScaledObject with an external trigger"
+        typer.echo(f"{file}: {nothing}", err=True)
+        return False
     typer.echo(f"{file}: good: {', '.join(checked.subjects)}")
+    return True
 
 
 def render(
