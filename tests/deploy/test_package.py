@@ -156,7 +156,7 @@ def _of_other_platforms(prefix: Path, lock: str) -> set[str]:
 
 def _demo_runs(prefix: Path) -> None:
     ports = ("--grpc-port", 0, "--http-port", 0, "--metrics-port", 0)
-    said = run(prefix / "bin" / "predictscale", "demo", "--speed", 600, "--stop-after", 0.5, *ports)
+    said = run(prefix / "bin" / "predictscale", "demo", "--speed", 300, "--stop-after", 1, *ports)
     assert re.search(r"chat +demand [\d,]+ tokens/s; expects up to [\d,]+ in 240 s", said), said
 
 
