@@ -1,6 +1,7 @@
 """What an audit says of workloads without a replay; with one, tests/e2e/test_audit_command.py."""
 
 import json
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from known_kinds import MONDAY, known_kind
-from predictscale.cli import auditsvg
+from predictscale.bootstrap.sources import Sources
+from predictscale.cli import app, auditsvg
 from predictscale.cli.audited import document
 from predictscale.cli.auditjob import Asked, Job, estimated_capacity, examine
 from predictscale.cli.auditpage import page
-from predictscale.cli.auditread import Reading
+from predictscale.cli.auditread import Reading, _named
 from predictscale.cli.auditrun import Found, write_trace
+from predictscale.clock import ManualClock
+from predictscale.config.settings import ServiceSettings
 from predictscale.core.kinds import Kind
 from predictscale.core.series import MetricWindow
 from predictscale.core.slo import Slo
 from predictscale.errors import AskOwner
+from predictscale.meters import Meters
 from predictscale.sources.files import load_csv
 
 STEP_S = 300.0
@@ -70,6 +76,23 @@ def test_all_of_it_is_json_without_numbers_that_are_none() -> None:
     assert page(document_).count("<article") == 3
 
 
+def test_a_disk_that_is_full_costs_one_file_and_not_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def looked(*arguments: Any) -> None:
+        (found,) = (each for each in arguments if isinstance(each, Found))
+        found.workloads.append(examine(job("ml/[/chat]", demand())))
+
+    # The package holds the command under this name.
+    monkeypatch.setattr(sys.modules["predictscale.cli.audit"], "_looked", looked)
+    html = tmp_path / "page.html"
+    run = CliRunner().invoke(app, ["audit", "--out", "/dev/full", "--html", str(html)])
+    assert run.exit_code == 1
+    assert "ml/[/chat]" in run.output
+    assert "--out: /dev/full cannot be written: No space left on device" in run.output
+    assert html.read_text(encoding="utf-8").endswith("</html>\n")
+
+
 @pytest.mark.parametrize("field", ["unit", "backend", "trigger", "name"])
 def test_what_a_cluster_says_cannot_write_into_the_page(field: str) -> None:
     evil = "\"><script>alert('x')</script>"
@@ -108,6 +131,32 @@ def test_a_written_trace_is_read_back_to_the_last_digit(tmp_path: Path) -> None:
     again = load_csv(tmp_path / "trace.csv")
     assert (again.start, again.step_s) == (window.start, window.step_s)
     np.testing.assert_array_equal(again.values, window.values)
+
+
+@pytest.mark.parametrize(("step_s", "over"), [(60.0, "[2m]"), (900.0, "[15m]")])
+async def test_a_named_workloads_rate_is_a_mean_over_each_bin_however_wide(step_s: float, over: str) -> None:
+    service = ServiceSettings.model_validate(
+        {
+            "prometheus": {"url": "http://127.0.0.1:9"},
+            "workloads": [
+                {"namespace": "ml", "name": "chat", "backend": "tgi", "capacity_per_replica": 5,
+                 "max_replicas": 9},
+                {"namespace": "ml", "name": "own", "query": "rate(x[2m])", "capacity_per_replica": 5,
+                 "max_replicas": 9},
+            ],
+        }
+    )  # fmt: skip
+    clock = ManualClock(MONDAY)
+    sources, presets = Sources(service, Meters(), clock, None), service.presets()
+    try:
+        preset, own = (
+            _named(each, service, sources, presets, step_s=step_s).demand.query
+            for each in service.named_workloads(presets)
+        )
+    finally:
+        await sources.aclose()
+    assert over in preset
+    assert "[2m]" in own
 
 
 def test_a_gap_in_the_demand_is_a_gap_in_its_line() -> None:

@@ -37,12 +37,14 @@ class Served:
     log: DecisionLog
     clock: ManualClock
 
-    def decide(self, minute: int, demand: float | None, *, mode: Mode = Mode.LIVE) -> None:
+    def decide(
+        self, minute: int, demand: float | None, *, mode: Mode = Mode.LIVE, lead_time_s: float = 240
+    ) -> None:
         decision = decided(
             60.0 * minute,
             demand,
             forecast=None if demand is None else rising(60.0 * minute),
-            obeyed=policy(lead_time_s=240, level=0.95, mode=mode),
+            obeyed=policy(lead_time_s=lead_time_s, level=0.95, mode=mode),
         )
         self.store.put(decision)
         self.log.note(decision, plain=9)
@@ -92,7 +94,17 @@ def test_what_was_sized_well_is_said_to_have_been_enough(served: Served) -> None
 def test_of_a_decision_just_made_it_is_said_that_its_lead_time_is_not_over(served: Served) -> None:
     for minute in range(3):
         served.decide(minute, 300.0)
-    assert "which is not over" in served.say("explain", "prod/chat", "--at", "1m ago")
+    said = served.say("explain", "prod/chat", "--at", "1m ago")
+    assert "which is not over" in said
+    assert "So far 4 were ready of" in said
+
+
+def test_a_surge_of_a_minute_is_not_lost_in_a_lead_time_of_hours(served: Served) -> None:
+    for minute in range(190):
+        served.decide(minute, 500.0 if minute == 40 else 100.0, lead_time_s=3 * 3600)
+    said = served.say("explain", "prod/chat", "--at", "12:00")
+    assert "Up to 500 requests/s came within the lead time; it was sized for 100, 80.0% too little." in said
+    assert said.count("│ 100 │") <= 30
 
 
 def test_the_present_is_that_of_the_service_and_not_of_this_machine(served: Served) -> None:
@@ -136,6 +148,7 @@ def test_before_what_is_kept_the_command_says_what_is(served: Served) -> None:
         ("14:05", "2026-03-02T14:05:00Z"),
         ("9:05", "2026-03-02T09:05:00Z"),
         ("14:30:00", "2026-03-02T14:30:00Z"),
+        ("9:05:30", "2026-03-02T09:05:30Z"),
         ("14:31", "2026-03-01T14:31:00Z"),
         ("2h ago", "2026-03-02T12:30:00Z"),
         ("1h 30m ago", "2026-03-02T13:00:00Z"),

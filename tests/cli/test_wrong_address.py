@@ -52,3 +52,10 @@ def test_a_page_is_no_answer_to_a_question(login_page: str, command: str) -> Non
     run = CliRunner().invoke(app, [command, "prod/shop", "--url", login_page])
     assert run.exit_code == 1
     assert "is --url the service's REST address?" in run.output
+
+
+@pytest.mark.parametrize("command", ["plan", "whatif"])
+def test_what_is_no_address_is_said_to_be_none(command: str) -> None:
+    run = CliRunner().invoke(app, [command, "prod/shop", "--url", "http://[::1"])
+    assert run.exit_code == 1
+    assert "is --url its REST address?" in run.output

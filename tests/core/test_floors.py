@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from predictscale.core.floors import EVERY_DAY, CalendarFloor, Days, calendar_floor
@@ -291,3 +291,47 @@ def test_days_that_name_none_are_refused() -> None:
         Days()
     with pytest.raises(ValueError, match="0 for Monday"):
         Days(weekdays=frozenset({7}))
+
+
+@given(
+    zone=st.sampled_from(ZONES),
+    now_s=st.integers(1_300_000_000, 1_900_000_000),
+    opens=st.integers(0, 1439),
+    closes=st.integers(0, 1440),
+    weekdays=st.frozensets(st.integers(0, 6), max_size=3),
+    yearly=st.frozensets(st.sampled_from([(1, 1), (2, 29), (7, 4), (12, 31)]), max_size=2),
+    ahead=st.lists(st.integers(-400, 400), max_size=2),
+)
+def test_the_next_opening_is_the_first_that_any_search_finds(
+    *,
+    zone: str,
+    now_s: int,
+    opens: int,
+    closes: int,
+    weekdays: frozenset[int],
+    yearly: frozenset[tuple[int, int]],
+    ahead: list[int],
+) -> None:
+    dates = frozenset(_utc(now_s).date() + timedelta(days=days) for days in ahead)
+    assume(weekdays or yearly or dates)
+    days = Days(weekdays=weekdays, yearly=yearly, dates=dates)
+    window = CalendarFloor(
+        name="any", days=days, opens_s=60 * opens, closes_s=60 * closes, replicas=1, zone=zone
+    )
+    reach_s = (420 if yearly != {(2, 29)} or weekdays or dates else 1600) * DAY_S
+    later = [span for span in window.spans_s(now_s, now_s + reach_s) if span[0] > now_s]
+    if later:
+        assert window.next_span_s(now_s) == later[0]
+    elif dates and not (weekdays or yearly):
+        assert window.next_span_s(now_s) is None
+
+
+def test_a_single_day_that_is_over_opens_no_more_and_a_leap_day_is_years_away() -> None:
+    past = floor(days=Days(dates=frozenset({date(2026, 3, 2)})))
+    assert past.next_span_s(on(date(2026, 3, 2), 12).timestamp()) is None
+    assert past.next_span_s(on(date(2026, 3, 1), 12).timestamp()) is not None
+    leap = floor(days=Days(yearly=frozenset({(2, 29)})))
+    coming = leap.next_span_s(on(date(2096, 3, 1)).timestamp())
+    assert coming is not None
+    # 2100 is no leap year.
+    assert _utc(coming[0]).date() == date(2104, 2, 29)

@@ -52,6 +52,14 @@ def test_what_was_made_of_a_kind_is_found_to_be_it(kind: Kind) -> None:
     assert found.count(kind) >= 11
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, step_s=st.sampled_from([300.0, 900.0, 1800.0]))
+def test_noise_that_bursts_all_day_long_is_not_told_by_the_clock(seed: int, step_s: float) -> None:
+    values = np.random.default_rng(seed).random(round(14 * 86_400 / step_s))
+    found = classify(MetricWindow(MONDAY, step_s, values))
+    assert found.kind is not Kind.SCHEDULED, found.because
+
+
 @settings(max_examples=25, deadline=None)
 @given(kind=KINDS, seed=SEEDS, exponent=st.integers(-12, 12))
 def test_a_constant_factor_changes_nothing(kind: Kind, seed: int, exponent: int) -> None:

@@ -94,6 +94,14 @@ def test_only_the_last_fifty_count() -> None:
     assert measured(quick[::-1] + slow[::-1]).measured_s == 100
 
 
+@given(TIMES, st.integers(0, 5))
+def test_how_long_each_start_took_is_kept_of_those_that_became_ready(times_s: list[float], hung: int) -> None:
+    result = measured([*fleet(times_s), *(pending(n, for_s=1000) for n in range(hung))])
+    expected = times_s[max(0, len(times_s) + hung - LAST_STARTS) :]
+    assert result.samples_s == pytest.approx(expected, abs=1e-5)
+    assert len(result.samples_s) == result.starts.ready
+
+
 def bimodal(*, bought: int, told: bool = True) -> tuple[list[PodStart], list[float]]:
     draw = np.random.default_rng(7)
     times_s, pods = [], []

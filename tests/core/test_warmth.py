@@ -1,5 +1,6 @@
 """The running floor by the costs of idle and missing replicas, and the tiers of standby."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -8,12 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from predictscale.control.step import StepMemory, step
 from predictscale.core.capacity import CapacityModel
+from predictscale.core.decide import floor_in_force
 from predictscale.core.floors import EVERY_DAY, CalendarFloor, Floor
 from predictscale.core.forecast import Forecast
+from predictscale.core.plan import Stage
 from predictscale.core.warmth import Standby, Stock, Tier, WarmCosts, Warmth, nodes_for, running_floor, stocks
 from predictscale.errors import ForecastTooShort
-from worlds import NOON
+from worlds import CHAT, NOON, flat_forecast, held, policy, seen
 
 TEN = CapacityModel(10).replicas_for
 RUNNING = Tier(Standby.RUNNING, 0.0)
@@ -173,3 +177,21 @@ def test_without_a_forecast_the_calendar_alone_says_what_stays() -> None:
     assert office.replicas == 5
     assert floor_of(Warmth(costs=costs), None) is None
     assert floor_of(Warmth(), said([90.0], [90.0], [90.0])) is None
+
+
+@given(demand=st.floats(0, 2000), warm=st.integers(0, 9), age_s=st.sampled_from([0.0, 120.0, 900.0]))
+def test_the_floor_in_force_is_the_one_that_the_decision_kept_to(
+    demand: float, warm: int, age_s: float
+) -> None:
+    costs = WarmCosts(idle_per_h=1.0, shortage_per_h=4.0)
+    obeyed = replace(policy(warm_replicas=warm, min_replicas=1), warmth=Warmth(floors=(OFFICE,), costs=costs))
+    observed = seen(demand, now=NOON, age_s=age_s)
+    memories = StepMemory(live=held(4), reactive=held(4))
+    made, _ = step(CHAT, observed, flat_forecast(700), obeyed, memories, unit="requests/s")
+    floor = floor_in_force(made)
+    (warmed,) = (taken for taken in made.plan.steps if taken.stage is Stage.WARM)
+    assert floor.replicas >= obeyed.floor
+    if warmed.because.startswith("not below the floor of "):
+        assert warmed.because == f"not below the floor of {floor.replicas}"
+    else:
+        assert (warmed.value, warmed.because) == (floor.replicas, floor.because)

@@ -75,6 +75,7 @@ async def test_rest_tells_what_was_measured_and_from_what() -> None:
     assert measurement["node_present"]["ready"] == 16
     assert measurement["node_bought"] == {"start_s": None, "bound": False, "ready": 4, "pending": 0}
     assert measurement["delays"] == {"scrape_s": 90, "poll_s": 0, "hpa_sync_s": 15, "rate_limit_s": 0}
+    assert measurement["samples_s"] == [100] * 20
 
 
 async def test_until_it_is_measured_the_owners_value_is_in_force_and_both_are_shown() -> None:

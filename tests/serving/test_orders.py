@@ -100,7 +100,11 @@ class Front:
             now=self.clock.now,
             ready=lambda: True,
             overrides=OverrideDesk(
-                book=self.book, writing=writing, settings_of=self.followed.get, refit=self._refit
+                book=self.book,
+                writing=writing,
+                settings_of=self.followed.get,
+                refit=self._refit,
+                replicas={SHOP: 18}.get,
             ),
             what_if=WhatIfDesk(answers=self.answers, settings_of=self.followed.get),
         )
@@ -141,6 +145,7 @@ async def test_a_pause_is_ordered_told_and_ended(front: Front) -> None:
     before = (await front("GET", "overrides", token=None)).json()
     assert (before["paused_until"], before["mode"], before["settings_mode"]) == (None, None, "live")
     told = (await front("POST", "pause", {"for": "30m", "reason": "a launch"})).json()
+    assert front.book.at(SHOP, NOW).paused_with == 18
     assert datetime.fromisoformat(told["paused_until"]) == NOW + timedelta(minutes=30)
     assert datetime.fromisoformat(told["paused_since"]) == datetime.fromisoformat(told["at"]) == NOW
     assert (told["by"], told["reason"], told["persisted"], told["note"]) == ("ann", "a launch", True, "")

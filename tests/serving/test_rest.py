@@ -137,6 +137,18 @@ async def test_a_workload_in_one_line_tells_its_numbers(front: Front) -> None:
         "starting_replicas": 0,
         "active": True,
         "decided_at": "2026-03-02T12:00:00Z",
+        "state": "ok",
+        "state_because": "demand is 10 s old, oracle forecasts",
+        "policy_quantile": 0.9,
+        "expected_peak": 90,
+        "lead_time_s": 240,
+        "max_replicas": 100,
+        "at_ceiling": False,
+        "saved_replica_hours": None,
+        "saved_money": None,
+        "currency": None,
+        "demand_at": "2026-03-02T11:59:50Z",
+        "valid_until": "2026-03-02T12:10:00Z",
     }
 
 
@@ -307,9 +319,8 @@ async def test_the_process_is_alive_whether_ready_or_not(front: Front) -> None:
 async def test_openapi_describes_every_answer_and_every_problem(front: Front) -> None:
     described = await front.body("/openapi.json")
     assert described["info"]["version"] == __version__
-    assert set(described["paths"]) == {
-        "/api/v1/workloads",
-        "/api/v1/costs",
+    assert set(described["paths"]) >= {
+        *(f"/api/v1/{together}" for together in ("fleet", "workloads", "sparks", "costs")),
         *(
             f"/api/v1/workloads/{{namespace}}/{{name}}{reader}"
             for reader in [*READERS, "/tuning", "/lead-time", "/pools", "/capacity", "/cost", "/savings"]
@@ -327,7 +338,9 @@ async def test_openapi_describes_every_answer_and_every_problem(front: Front) ->
         if "{" in path:
             for status in ("404", "422"):
                 problem = answers[status]["content"]["application/problem+json"]["schema"]
-                assert {"title", "status", "detail"} <= set(problem["required"])
+                assert problem == {"$ref": "#/components/schemas/ProblemView"}
+    shape = described["components"]["schemas"]["ProblemView"]
+    assert {"title", "status", "detail"} <= set(shape["required"])
     assert "HTTPValidationError" not in described["components"]["schemas"]
     assert "503" in described["paths"]["/readyz"]["get"]["responses"]
 
@@ -340,7 +353,7 @@ async def test_answers_have_the_fields_that_openapi_promises(front: Front) -> No
     front.store.put(decide(25, flat_forecast(90), replicas=3))
     schemas = (await front.body("/openapi.json"))["components"]["schemas"]
     for reader, model in zip(
-        READERS, ["WorkloadView", "DecisionView", "ForecastView", "HistoryView"], strict=True
+        READERS, ["RowView", "DecisionView", "ForecastView", "HistoryView"], strict=True
     ):
         assert set(await front.body(f"{ONE}{reader}")) == set(schemas[model]["properties"])
 

@@ -20,6 +20,7 @@ from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.step import StepMemory, step
 from predictscale.control.store import DecisionStore
 from predictscale.core.demand import WorkloadId
+from predictscale.core.events import PlannedEvent, planned
 from predictscale.core.forecast import Forecast
 from predictscale.core.plan import Decision, Health, Mode, OnStale, Stage
 from predictscale.errors import Problem, SettingsError
@@ -195,6 +196,15 @@ def test_every_number_of_a_decision_is_a_gauge_with_its_value() -> None:
     assert steps == {s.stage: s.value for s in made.plan.steps if s.stage is not Stage.DEMAND} | {
         Stage.DEMAND: None  # it counts no replicas
     }
+
+
+def test_a_forecaster_keeps_its_name_while_a_planned_event_is_laid_over_its_forecast() -> None:
+    launch = PlannedEvent(name="launch", start=at(0), end=at(3600), multiplier=2.0)
+    forecast = planned(flat_forecast(90), (launch,))
+    assert forecast.model == "oracle with planned event launch"
+    scrape = Scrape()
+    scrape.store.put(decide(25, forecast))
+    assert scrape.value("model", model="oracle") == 1
 
 
 def test_the_version_that_runs_is_told() -> None:

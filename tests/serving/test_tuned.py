@@ -1,4 +1,4 @@
-"""What self-tuning chose is told alike by REST, the page and the metrics."""
+"""What self-tuning chose is told alike by REST and the metrics."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +19,6 @@ from predictscale.core.knobs import Kind, Knobs
 from predictscale.core.plan import Decision
 from predictscale.core.slo import Slo
 from predictscale.core.tuned import Choice, Score, Tuning
-from predictscale.serving.page import render_page
 from predictscale.serving.rest import create_app
 from predictscale.serving.telemetry import DecisionCollector
 from worlds import CHAT, NOON, flat_forecast, policy, seen
@@ -125,14 +124,6 @@ async def test_the_policy_that_was_obeyed_shows_all_that_tuning_turns() -> None:
     )
     obeyed = (await asked(made, "/decision")).json()["policy"]
     assert (obeyed["margin"], obeyed["headroom"], obeyed["limit"]) == (0.0, 1.25, None)
-
-
-def test_the_page_tells_it_in_a_line_and_escapes_it() -> None:
-    page = render_page([decision(TUNING)], [], now=NOON)
-    assert "tuned to at most 0.005 late by more than 2 s: level 0.925" in page
-    assert "20% of the budget of 30 days spent" in page
-    assert "<that>" not in page
-    assert "tuned" not in render_page([decision(None)], [], now=NOON)
 
 
 def test_metrics_tell_the_budget_and_the_quantile_in_force() -> None:

@@ -3,15 +3,21 @@
 import typer
 
 from predictscale import __version__
+from predictscale.cli.audit import audit, report
 from predictscale.cli.backtest import backtest
+from predictscale.cli.canary import canary
 from predictscale.cli.capacity import capacity
 from predictscale.cli.discover import discover
 from predictscale.cli.events import events
+from predictscale.cli.explain import explain
 from predictscale.cli.local import check, render
 from predictscale.cli.offline import evaluate, forecast
+from predictscale.cli.promote import promote
 from predictscale.cli.remote import plan
 from predictscale.cli.service import demo, serve
+from predictscale.cli.top import top
 from predictscale.cli.tuning import tune
+from predictscale.cli.whatif import whatif
 
 app = typer.Typer(
     name="predictscale",
@@ -23,12 +29,19 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(demo)
 app.command()(plan)
+app.command()(explain)
+app.command()(top)
 app.command()(forecast)
 app.command()(evaluate)
 app.command()(backtest)
 app.command()(tune)
+app.command()(whatif)
+app.command()(promote)
+app.add_typer(canary, name="canary")
 app.command()(capacity)
 app.command()(discover)
+app.command()(audit)
+app.command()(report)
 app.add_typer(events, name="events")
 app.command()(check)
 app.command()(render)

@@ -195,13 +195,15 @@ def _tell(given: _Given) -> None:
     except HoldTarget as wrong:
         _fail(f"prometheus: {wrong}", code=1)
     told = document(found, reading, asked)
-    if given.out is not None:
-        given.out.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    if given.html is not None:
-        given.html.write_text(page(told), encoding="utf-8")
     show(told)
+    unwritten = [
+        *_unwritten("--out", given.out, json.dumps(told, indent=1, allow_nan=False) + "\n"),
+        *_unwritten("--html", given.html, "" if given.html is None else page(told)),
+    ]
     for line in found.left_out[:_MOST_TOLD]:
         typer.echo(f"left out: {line}", err=True)
+    if unwritten:
+        _fail("\n".join(unwritten), code=1)
     if interrupted:
         _fail(f"interrupted: {len(found.unfinished)} of the workloads are not done", code=_INTERRUPTED)
     if not found.workloads:
@@ -313,8 +315,20 @@ def _places(given: _Given) -> None:
     for option, file in (("--out", given.out), ("--html", given.html)):
         if file is not None and not file.parent.is_dir():
             raise AskOwner(f"{option}: {file.parent} is no folder")
+        if file is not None and file.is_dir():
+            raise AskOwner(f"{option}: {file} is a folder; must be a file")
     if given.traces is not None and not given.traces.is_dir():
         raise AskOwner(f"--traces: {given.traces} is no folder")
+
+
+def _unwritten(option: str, file: Path | None, text: str) -> list[str]:
+    """Write a file; gives why it could not be, which ends nothing else."""
+    try:
+        if file is not None:
+            file.write_text(text, encoding="utf-8")
+    except OSError as fault:
+        return [f"{option}: {file} cannot be written: {fault.strerror}"]
+    return []
 
 
 def _fail(message: str, *, code: int) -> NoReturn:

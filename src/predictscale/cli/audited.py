@@ -99,7 +99,7 @@ def _kinds(told: dict[str, Any]) -> Table:
         kind, skill = workload["kind"], workload["forecast"].get("skill")
         ours = policy(workload, OURS)
         table.add_row(
-            workload["workload"],
+            Text(workload["workload"]),
             Text(kind["kind"], style=STYLES[Kind(kind["kind"])]),
             f"{kind['confidence']:.0%}",
             "–" if skill is None else f"{skill:.0%}",
@@ -115,7 +115,7 @@ def _savings(told: dict[str, Any]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for workload in told["workloads"]:
         found = (saving(workload, versus) for versus in (RANKED_BY, "static", AS_IT_WAS))
-        table.add_row(workload["workload"], *map(_saved, found))
+        table.add_row(Text(workload["workload"]), *map(_saved, found))
     return table
 
 
@@ -128,13 +128,13 @@ def _line(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False)
 
 
-def _saved(found: dict[str, Any] | None) -> str:
+def _saved(found: dict[str, Any] | None) -> Text:
     if found is None:
-        return "–"
+        return Text("–")
     month, money = found["per_30_days"], found["money_per_30_days"]
     lines = [f"{month['replica_hours']:,.0f} ({found['share']:.0%})"]
     if month["low"] is not None:
         lines.append(f"{month['low']:,.0f} to {month['high']:,.0f}")
     if money is not None:
         lines.append(f"{money['replica_hours']:,.0f} {found['currency']}".rstrip())
-    return "\n".join(lines)
+    return Text("\n".join(lines))

@@ -1,8 +1,9 @@
 """Which workloads an audit looks at, and all that is read of each: demand, its fleet, its lead time.
 
 Workloads of the service's file come first, with their own queries; then what `discover` would propose. A
-rate is taken over the whole of each bin, so that wider bins are means and not samples. Refuses to ask for
-more than a week at once, and to end because one workload cannot be read.
+preset's rate is taken over the whole of each bin, so that wider bins are means and not samples; a query
+that its owner wrote is asked as it stands. Refuses to ask for more than a week at once, and to end because
+one workload cannot be read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from predictscale.cli.discover import ask, trigger_text
 from predictscale.cli.simulated import Served, grid_of
 from predictscale.clock import Clock
 from predictscale.config.detect import Proposal
-from predictscale.config.presets import AUTO, Presets, fleet_signals
+from predictscale.config.presets import AUTO, Preset, Presets, fleet_signals
 from predictscale.config.render import DEFAULT_ADDRESS
 from predictscale.config.settings import ServiceSettings, WorkloadSettings
 from predictscale.control.leads import LeadBook
@@ -97,7 +98,7 @@ async def subjects(
         if settings.backend == AUTO:
             left_out.append(f"{settings.workload}: its backend is auto; what is found of it stands for it")
             continue
-        found.append(_named(settings, service, sources, presets))
+        found.append(_named(settings, service, sources, presets, step_s=step_s))
     if isinstance(sources.own, PrometheusSource):
         told = await ask(sources.own, presets, tuple(namespaces), at=at)
         taken = {(each.workload.namespace, each.deployment) for each in found if each.deployment is not None}
@@ -140,9 +141,11 @@ async def read(subject: Subject, reading: Reading, asked: Asked, *, presets: Pre
 
 
 def _named(
-    settings: WorkloadSettings, service: ServiceSettings, sources: Sources, presets: Presets
+    settings: WorkloadSettings, service: ServiceSettings, sources: Sources, presets: Presets, *, step_s: float
 ) -> Subject:
     served = None
+    if settings.backend is not None:
+        presets = {**presets, settings.backend: _over_bins(presets[settings.backend], step_s)}
     if settings.capacity_per_replica is not None:
         served = Served(settings=settings, grid=grid_of(service))
     return Subject(
@@ -166,8 +169,7 @@ def _proposed(
     proposal: Proposal, now: float | None, source: PrometheusSource, taken: set[str], *, step_s: float
 ) -> Subject:
     workload = _name(proposal, taken)
-    # Over the whole of a bin: what a narrower range leaves out, nobody would see.
-    preset = proposal.preset.model_copy(update={"window_s": max(proposal.preset.window_s, step_s)})
+    preset = _over_bins(proposal.preset, step_s)
     query = Proposal(
         namespace=proposal.namespace,
         preset=preset,
@@ -198,6 +200,11 @@ def _proposed(
         ),
         served=None,
     )
+
+
+def _over_bins(preset: Preset, step_s: float) -> Preset:
+    """The preset with rates over the whole of a bin: what a narrower range leaves out, nobody would see."""
+    return preset.model_copy(update={"window_s": max(preset.window_s, step_s)})
 
 
 def _name(proposal: Proposal, taken: set[str]) -> WorkloadId:

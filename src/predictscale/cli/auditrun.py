@@ -166,7 +166,13 @@ def _stamps(window: MetricWindow) -> Iterator[str]:
 def _progress(total: int) -> Iterator[Callable[[str], Callable[[str], None]]]:
     """Bars on standard error, where somebody looks at it: one for all, one for each under way."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # What a cluster calls its workloads is text, whatever brackets are in it.
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
         whole = bars.add_task("workloads", total=total)
 

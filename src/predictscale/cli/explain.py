@@ -28,6 +28,7 @@ At = Annotated[
 ]
 _LEVELS = (0.5, 0.9, 0.95, 0.99)
 _ROWS = 30
+_MINUTE_S = 60
 
 
 def explain(workload: Workload, at: At, url: Url = DEFAULT_URL) -> None:
@@ -63,7 +64,8 @@ def when(text: str, *, now: datetime) -> datetime:
         if ago := re.fullmatch(r"(.+?)\s+ago", said):
             return now - timedelta(seconds=duration_s(ago[1].replace(" ", "")))
         if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", said):
-            meant = datetime.combine(now.date(), time.fromisoformat(said.zfill(len("00:00"))), tzinfo=UTC)
+            padded = said if said[2] == ":" else f"0{said}"
+            meant = datetime.combine(now.date(), time.fromisoformat(padded), tzinfo=UTC)
             return meant if meant <= now else meant - timedelta(days=1)
         instant = datetime.fromisoformat(said)
         return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
@@ -111,18 +113,17 @@ def _expected(decision: dict[str, Any], forecast: dict[str, Any] | None) -> str:
 
 
 def _tell_after(console: "Console", url: str, workload: str, decision: dict[str, Any]) -> None:
-    decided = datetime.fromisoformat(decision["decided_at"])
-    due = decided + timedelta(seconds=decision["policy"]["lead_time_s"])
-    timeline = get(
-        url,
-        workload,
-        "timeline",
-        since=decided.isoformat(),
-        until=due.isoformat(),
-        points=str(_ROWS),
-    )
-    console.print(_after(timeline))
-    console.print(came_of_it(decision, timeline), highlight=False, markup=False)
+    decided, lead_s = datetime.fromisoformat(decision["decided_at"]), decision["policy"]["lead_time_s"]
+
+    def timeline(points: int) -> Any:
+        until = decided + timedelta(seconds=lead_s)
+        span = {"since": decided.isoformat(), "until": until.isoformat()}
+        return get(url, workload, "timeline", **span, points=str(points))
+
+    # By the minute: what came at most would be lost in the means of wider rows.
+    whole = timeline(max(_ROWS, int(lead_s // _MINUTE_S) + 2))
+    console.print(_after(whole if len(whole["at"]) <= _ROWS else timeline(_ROWS)))
+    console.print(came_of_it(decision, whole), highlight=False, markup=False)
 
 
 def came_of_it(decision: dict[str, Any], timeline: dict[str, Any]) -> str:
@@ -143,7 +144,10 @@ def came_of_it(decision: dict[str, Any], timeline: dict[str, Any]) -> str:
     elif sized is not None:
         beside = f"; it was sized for {sized:,.4g}, {1 - sized / max(came):.1%} too little"
     ready = next((count for count in reversed(timeline["ready"]) if count is not None), None)
-    ends = f"At its end {or_unknown(ready)} were ready of the {decision['target_replicas']} it wanted."
+    ends = (
+        f"{'At its end' if over else 'So far'} {or_unknown(ready)} were ready "
+        f"of the {decision['target_replicas']} it wanted."
+    )
     return f"{highest[0].upper()}{highest[1:]}{beside}. {ends}"
 
 

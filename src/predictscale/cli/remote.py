@@ -61,7 +61,7 @@ def _staircase(title: str, steps: list[dict[str, Any]]) -> "Table":
     table.add_column("unit", no_wrap=True)
     table.add_column("because", overflow="fold")
     for step in steps:
-        table.add_row(step["stage"], f"{step['value']:,.6g}", step["unit"], escape(step["because"]))
+        table.add_row(step["stage"], f"{step['value']:,.6g}", escape(step["unit"]), escape(step["because"]))
     return table
 
 

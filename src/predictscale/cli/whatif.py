@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from predictscale.cli.remote import DEFAULT_URL, Url, Workload
+from predictscale.cli.remote import DEFAULT_URL, Url, Workload, place
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -36,11 +36,8 @@ def whatif(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Replay a workload's last days with other settings, beside a fixed fleet and plain HPAs."""
-    namespace, slash, name = workload.partition("/")
-    if not (namespace and slash and name):
-        raise typer.BadParameter(f"{workload}: must be NAMESPACE/NAME")
-    asked = {"days": days, "settings": _settings(settings or [])}
-    job = _ask("POST", url, f"workloads/{namespace}/{name}/whatif", asked)
+    path = f"workloads/{place(workload)}/whatif"
+    job = _ask("POST", url, path, {"days": days, "settings": _settings(settings or [])})
     with _progress(f"{workload}, {days:g} days") as told:
         while job["state"] in ("waiting", "running"):
             time.sleep(_LOOK_S)
@@ -128,7 +125,7 @@ def _ask(method: str, url: str, path: str, body: dict[str, Any] | None = None) -
 
     try:
         answer = httpx2.request(method, f"{url.rstrip('/')}/api/v1/{path}", json=body, timeout=10)
-    except httpx2.HTTPError as failed:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as failed:
         _fail(f"{url}: no answer ({failed}); is the service running, and is --url its REST address?")
     if not answer.is_success:
         _fail(f"{url}: {_told(answer)}")

@@ -7,7 +7,7 @@ until the time that the owner stated has passed.
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from predictscale.core.asked import Further, Question
@@ -15,11 +15,12 @@ from predictscale.core.breakeven import BLIND, may_sleep
 from predictscale.core.budget import Granted, give_way
 from predictscale.core.capacity import Load, spoken
 from predictscale.core.demand import Observation
+from predictscale.core.floors import Floor
 from predictscale.core.forecast import Forecast
 from predictscale.core.landing import land
 from predictscale.core.needed import Demands, Needed
 from predictscale.core.offered import Rate, part_of, together
-from predictscale.core.plan import Health, Memory, OnStale, Policy, ReplicaPlan, Stage, Step
+from predictscale.core.plan import Decision, Health, Memory, OnStale, Policy, ReplicaPlan, Stage, Step
 from predictscale.core.pressure import pressed
 from predictscale.core.split import Split, split
 from predictscale.core.stabilize import highest, remember
@@ -116,6 +117,23 @@ def decide(
         pooled=over.plan,
     )
     return plan, memory
+
+
+def floor_in_force(decision: Decision) -> Floor:
+    """The floor that a decision's stages kept to, and why it is as high.
+
+    A decision that wanted more does not say in its steps where its floor came from.
+    """
+    case = _Case(
+        seen=decision.seen,
+        forecast=decision.forecast,
+        further=decision.further,
+        policy=decision.policy,
+        health=decision.plan.health,
+        unit=decision.unit,
+        doubt="" if decision.plan.needed is not None else "it was not sized",
+    )
+    return Floor(*_floor(case))
 
 
 def _demand(case: _Case) -> tuple[Load, str]:
@@ -261,7 +279,16 @@ def _rested(case: _Case, because: str) -> tuple[int, str]:
 
 
 def _stabilize(case: _Case, target: int, memory: Memory) -> tuple[int, str]:
-    """Down only to what was wanted lately; in doubt not down at all."""
+    """Down only to what was wanted lately; in doubt not down at all, nor during a pause."""
+    held, because = _held(case, target, memory)
+    there = case.policy.paused_with or 0
+    if there <= held:
+        return held, because
+    # Not remembered as wanted: when the pause ends they may go at once.
+    return there, f"{there} were there when the fleet was paused, and stay"
+
+
+def _held(case: _Case, target: int, memory: Memory) -> tuple[int, str]:
     policy, last_good = case.policy, memory.last_good
     if case.health is Health.STALE and policy.on_stale is OnStale.FLOOR:
         held = f"for {policy.stale_after_s:.0f} s"
@@ -272,12 +299,19 @@ def _stabilize(case: _Case, target: int, memory: Memory) -> tuple[int, str]:
         return last_good, f"doubt holds: the last good target {last_good} stays {_held_until(case)}"
     at, most = highest(memory)
     if most > target:
-        ends = at + timedelta(seconds=policy.hold_s)
-        return most, f"{most} were wanted at {at:%H:%M:%S}; no fewer until {ends:%H:%M:%S} UTC"
+        return most, f"{most} were wanted at {at:%H:%M:%S}; no fewer {_kept_until(policy, at)}"
     return target, f"no more were wanted in the last {policy.hold_s:.0f} s"
 
 
+def _kept_until(policy: Policy, at: datetime) -> str:
+    if policy.paused_with is not None:
+        return "while the fleet is paused"
+    return f"until {at + timedelta(seconds=policy.hold_s):%H:%M:%S} UTC"
+
+
 def _held_until(case: _Case) -> str:
+    if case.policy.paused_with is not None:
+        return "while the fleet is paused"
     if case.health is Health.STALE:
         return "without end"
     stale_after_s = case.policy.stale_after_s

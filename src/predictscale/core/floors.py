@@ -6,15 +6,17 @@ replicas are asked for one lead time before it opens, so that they serve when it
 guess at instants: a clock that skips or repeats an hour has stated rules, given at `spans_s`.
 """
 
+from calendar import isleap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from predictscale.core.calendar import zone_of
 
 DAY_S = 86_400
+_LEAP = (2, 29)
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -57,6 +59,16 @@ class Days:
 
     def __contains__(self, day: date) -> bool:
         return day.weekday() in self.weekdays or (day.month, day.day) in self.yearly or day in self.dates
+
+    def soon(self, today: date) -> Iterator[date]:
+        """Dates from `today` on, in no order: of each kind at least the first that comes after it."""
+        near = (today + timedelta(days=ahead) for ahead in range(9))
+        yield from (day for day in near if day.weekday() in self.weekdays)
+        yield from (day for day in self.dates if day >= today)
+        for month, day in self.yearly:
+            for year in range(today.year, min(today.year + 9, MAXYEAR + 1)):
+                if (month, day) != _LEAP or isleap(year):
+                    yield date(year, month, day)
 
 
 EVERY_DAY = Days(weekdays=frozenset(range(7)))
@@ -107,6 +119,20 @@ class CalendarFloor:
         zone = zone_of(self.zone)
         spans = (_span_s(self, day) for day in _dates(since_s, until_s, zone) if day in self.days)
         return [span for span in spans if span[0] < until_s and span[1] > since_s]
+
+    def next_span_s(self, after_s: float) -> tuple[float, float] | None:
+        """The first window that opens after an instant; begin and end, seconds since the epoch.
+
+        Args:
+            after_s: The instant, seconds since the epoch.
+
+        Returns:
+            None if it opens no more, or not within the next eight years: the rarest day is the
+            29th of February, which a century may leave out once.
+        """
+        today = datetime.fromtimestamp(after_s, UTC).astimezone(zone_of(self.zone)).date()
+        spans = (_span_s(self, day) for day in self.days.soon(today))
+        return min((span for span in spans if span[0] > after_s), default=None)
 
 
 def calendar_floor(floors: Sequence[CalendarFloor], *, now: datetime, lead_s: float) -> Floor | None:

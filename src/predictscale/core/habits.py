@@ -33,6 +33,8 @@ _STANDS_OUT = 0.35
 _MERGED_S = 1800.0
 _SUDDEN_S = 900.0
 _SAME_TIME_S = 1800.0
+_INSTANTS_S: Final = np.arange(0.0, DAY_S, FINE_S)
+_NO_BURST: Final = (float("nan"), float("nan"), float("nan"))
 _MOST_OF_A_DAY = 0.5
 _LEVEL_DAYS = 3
 _GROUPINGS: Final = (("time of day", 2), ("workday or weekend", 8), ("day of the week", 15))
@@ -56,6 +58,7 @@ class Habits:
         quiet: Share of the time near the base level [1].
         sudden: Share of bursts that rose within a quarter of an hour [1]; NaN without any.
         repeated: For a burst, the share of other days that have one at the same time of day [1]; NaN without.
+        by_chance: The same share for any instant of the day: where bursts are many, one is near any [1].
         change: Mean change from one slot to the next over the mean [1].
     """
 
@@ -68,6 +71,7 @@ class Habits:
     quiet: float
     sudden: float
     repeated: float
+    by_chance: float
     change: float
 
 
@@ -81,7 +85,7 @@ def habits(window: MetricWindow) -> Habits | None:
     high = high if high > 0 else float(known.max())
     table, first_day = _by_days(fine)
     clock, sort = _clock(table, first_day)
-    bursts, quiet, sudden, repeated = _bursts(fine, high)
+    bursts, quiet, sudden, repeated, by_chance = _bursts(fine, high)
     flat = table.ravel()
     steps = np.abs(np.diff(flat))
     return Habits(
@@ -94,6 +98,7 @@ def habits(window: MetricWindow) -> Habits | None:
         quiet=quiet,
         sudden=sudden,
         repeated=repeated,
+        by_chance=by_chance,
         change=float(np.nanmean(steps)) / float(known.mean()) if (~np.isnan(steps)).any() else float("nan"),
     )
 
@@ -189,8 +194,8 @@ def _held_out(shapes: Table, sort: NDArray[np.int64]) -> float:
     return 1 - error / spread if spread > 0 else 0.0
 
 
-def _bursts(fine: MetricWindow, high: float) -> tuple[int, float, float, float]:
-    """How many bursts, and the shares quiet, sudden and repeated of `Habits`."""
+def _bursts(fine: MetricWindow, high: float) -> tuple[int, float, float, float, float]:
+    """How many bursts, and the shares quiet, sudden, repeated and by_chance of `Habits`."""
     values = fine.values
     base = float(np.nanquantile(values, _BASE))
     known = fine.known
@@ -198,25 +203,42 @@ def _bursts(fine: MetricWindow, high: float) -> tuple[int, float, float, float]:
     quiet = float((values[known] <= calm).mean())
     up = np.flatnonzero(np.where(known, values, base) > base + _STANDS_OUT * (high - base))
     if not up.size or high <= base:
-        return 0, quiet, float("nan"), float("nan")
+        return 0, quiet, *_NO_BURST
     apart = max(1, round(_MERGED_S / fine.step_s))
     starts = up[np.append(True, np.diff(up) > apart)]
     last_calm = np.maximum.accumulate(np.where(known & (values <= calm), np.arange(values.size), -1))
     came = [int(start) for start in starts if last_calm[start] >= 0]
     if not came:
-        return 0, quiet, float("nan"), float("nan")
+        return 0, quiet, *_NO_BURST
     rises_s = np.array([(start - last_calm[start]) * fine.step_s for start in came])
     sudden = float((rises_s <= max(_SUDDEN_S, fine.step_s) + 1e-6).mean())
-    return len(came), quiet, sudden, _repeated(fine.stamps_s[came], fine)
+    return len(came), quiet, sudden, *_repeated(fine.stamps_s[came], fine)
 
 
-def _repeated(onsets_s: Floats, fine: MetricWindow) -> float:
-    """How many other days have an onset at the same time of day, as a share of days, for a mean onset."""
+def _repeated(onsets_s: Floats, fine: MetricWindow) -> tuple[float, float]:
+    """How many other days have an onset at the same time of day, as a share of days, for a mean onset.
+
+    And how many have one at any time of day, by how much of each day lies near its onsets.
+    """
     day, second = np.divmod(onsets_s, DAY_S)
     days = max(1, round(fine.known_s / DAY_S) - 1)
-    shares = []
-    for own_day, own_second in zip(day, second, strict=True):
-        apart_s = np.abs(second - own_second)
-        near = (np.minimum(apart_s, DAY_S - apart_s) <= _SAME_TIME_S) & (day != own_day)
+    covered = {each: _covered(second[day == each]) for each in np.unique(day).tolist()}
+    shares, by_chance = [], []
+    for own_day, own_second in zip(day.tolist(), second.tolist(), strict=True):
+        near = _near(second, own_second) & (day != own_day)
         shares.append(min(1.0, np.unique(day[near]).size / days))
-    return float(np.mean(shares))
+        others = sum(share for each, share in covered.items() if each != own_day)
+        by_chance.append(min(1.0, others / days))
+    return float(np.mean(shares)), float(np.mean(by_chance))
+
+
+def _covered(onsets_s: Floats) -> float:
+    """The share of a day's instants that lie near one of these times of day."""
+    return float(_near(onsets_s[:, np.newaxis], _INSTANTS_S).any(axis=0).mean())
+
+
+def _near(one_s: Floats, other_s: Floats | float) -> NDArray[np.bool_]:
+    """Whether times of day are the same, midnight being no border."""
+    apart_s = np.abs(one_s - other_s)
+    near: NDArray[np.bool_] = np.minimum(apart_s, DAY_S - apart_s) <= _SAME_TIME_S
+    return near

@@ -27,7 +27,8 @@ STEADY: Final = 1.4
 CLOCK: Final = 0.45
 """Scheduled: the clock explains at least this share of the variance of held-out days ..."""
 REPEATED: Final = 0.6
-"""... or a burst has company at its time of day on at least this share of other days."""
+"""... or a burst has company at its time of day on at least this share of the other days on which chance
+would give it none."""
 QUIET: Final = 0.86
 """Event-driven: quiet for at least this share of the time ..."""
 SUDDEN: Final = 0.6
@@ -135,15 +136,23 @@ def _steady(seen: Habits) -> _Asked:
 
 def _told_by_the_clock(seen: Habits) -> _Asked:
     clock = -1.0 if isnan(seen.clock) else seen.clock
-    repeated = 0.0 if isnan(seen.repeated) else seen.repeated
+    repeated = 0.0 if isnan(seen.repeated) else _beyond(seen.repeated, seen.by_chance)
     because = (
         f"{seen.sort} explains {max(clock, 0.0):.0%} of the variance of days that were held out "
         f"({CLOCK:.0%} or more is told by the clock)"
     )
     by_shape, by_onset = (clock - CLOCK) / 0.25, (repeated - REPEATED) / 0.2
     if by_onset > by_shape and by_onset >= 0:
-        because += f"; its rises come again at the same time on {repeated:.0%} of the other days"
+        because += (
+            f"; its rises come again at the same time on {seen.repeated:.0%} of the other days, where "
+            f"{seen.by_chance:.0%} would by chance"
+        )
     return _Asked(max(by_shape, by_onset), because)
+
+
+def _beyond(share: float, by_chance: float) -> float:
+    """Of what chance leaves open, the share that came."""
+    return (share - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0
 
 
 def _bursts_out_of_quiet(seen: Habits) -> _Asked:

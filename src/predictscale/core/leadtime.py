@@ -111,6 +111,7 @@ class LeadTime:
         delays: What was added to the starts.
         refused: Pods whose instants contradict each other.
         failed: Pods that took longer than a start may, or hang; in `starts` with that time.
+        samples_s: How long each of the last starts took that became ready, by when it was created [s].
         because: In words.
     """
 
@@ -122,6 +123,7 @@ class LeadTime:
     delays: Delays
     refused: int
     failed: int
+    samples_s: tuple[float, ...]
     because: str
 
 
@@ -174,6 +176,7 @@ def lead_time(
         delays=delays,
         refused=len(every) - len(pods),
         failed=sum(start.seconds >= GIVE_UP_S for start in took),
+        samples_s=tuple(start.seconds for start in took if start.done),
         because=_words(starts, measured_s, configured_s, delays, level=level, least=least),
     )
 

@@ -73,6 +73,8 @@ class Policy:
         mode: Live, or shadow.
         configured_lead_time_s: The owner's, where the measured one is in force instead [s]; else None.
         pools: How the decision is split over pools, or what margin mixed nodes need; None for neither.
+        paused_with: The replicas there were when the fleet was paused, of which none go; 0 if nobody knew,
+            None of a fleet that is not paused.
     """
 
     capacity: Capacity
@@ -99,6 +101,7 @@ class Policy:
     mode: Mode = Mode.LIVE
     configured_lead_time_s: float | None = None
     pools: Pools | None = None
+    paused_with: int | None = None
 
     def __post_init__(self) -> None:
         if not (0 < self.level < 1 and 0 < self.relaxed_level < 1):

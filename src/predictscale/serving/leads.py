@@ -52,6 +52,9 @@ class MeasuredView(BaseModel):
     delays: DelaysView
     refused: int = Field(description="Pods whose instants contradict each other; they do not count.")
     failed: int = Field(description="Starts that took longer than an hour, or hang.")
+    samples_s: list[float] = Field(
+        description="How long each of the newest starts took that became ready, the oldest first."
+    )
     problem: str = Field(description="Why the newest reading failed; empty if it did not.")
 
 
@@ -164,6 +167,7 @@ def _measured(state: LeadState) -> MeasuredView:
         delays=_delays(lead.delays),
         refused=lead.refused,
         failed=lead.failed,
+        samples_s=list(lead.samples_s),
         problem=state.problem,
     )
 

@@ -47,12 +47,14 @@ class OverrideDesk:
         writing: Who may write.
         settings_of: The settings of a workload that is followed; None of another.
         refit: Has a workload's models fitted; tells why not, or None if they are.
+        replicas: How many a workload has now; None if that is not known.
     """
 
     book: OverrideBook
     writing: Writing
     settings_of: Callable[[WorkloadId], WorkloadSettings | None]
     refit: Callable[[WorkloadId], str | None]
+    replicas: Callable[[WorkloadId], int | None] = lambda _: None
 
 
 class OverrideView(BaseModel):
@@ -135,7 +137,8 @@ def _add_pause(
         async with desk.writing.call(bearer, "pause", workload) as call:
             _followed(desk, workload, unknown)
             order = await _ordered(request, PauseOrder, call)
-            made = await desk.book.pause(workload, order, at=now(), by=call.by)
+            there = desk.replicas(workload)
+            made = await desk.book.pause(workload, order, at=now(), by=call.by, replicas=there)
             call.details["until"] = made.until and made.until.isoformat()
         return view(workload)
 

@@ -15,6 +15,8 @@ from typing import Final
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
+from predictscale.serving.conditional import takes_gzip
+
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -109,17 +111,8 @@ def _ready(asset: Asset) -> _Sent:
 
 
 def _answer(request: Request, sent: _Sent) -> Response:
-    if not _takes_gzip(request.headers.get("accept-encoding", "")):
+    if not takes_gzip(request.headers.getlist("accept-encoding")):
         headers = {**_HEADERS, "ETag": f'"{sent.mark}"'}
         return Response(sent.plain, media_type=sent.media_type, headers=headers)
     headers = {**_HEADERS, "ETag": f'"{sent.mark}-gz"', "Content-Encoding": "gzip"}
     return Response(sent.packed, media_type=sent.media_type, headers=headers)
-
-
-def _takes_gzip(accepted: str) -> bool:
-    """Whether gzip is named and not refused; every browser names it."""
-    for each in accepted.split(","):
-        coding, _, weight = each.partition(";")
-        if coding.strip().lower() == "gzip":
-            return weight.strip() not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False

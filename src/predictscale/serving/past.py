@@ -16,7 +16,9 @@ from predictscale.control.decisionlog import DecisionLog, Span
 from predictscale.control.store import KEPT, DecisionStore
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Decision
+from predictscale.core.series import MetricWindow
 from predictscale.meters import Meters
+from predictscale.serving.conditional import tag_of
 from predictscale.serving.pastreader import PastReader, Told, encode
 from predictscale.serving.pastviews import HistoryView, TimelineView
 from predictscale.serving.views import DecisionView, ForecastView, decision_view, forecast_view
@@ -42,6 +44,7 @@ def add_past(
     *,
     store: DecisionStore,
     log: DecisionLog,
+    bins: Callable[[WorkloadId], MetricWindow | None],
     unknown: Callable[[WorkloadId], str],
     now: Callable[[], datetime],
 ) -> None:
@@ -51,10 +54,11 @@ def add_past(
         one: The router of a workload.
         store: Where the newest decisions are.
         log: Where older ones are.
+        bins: A workload's demand on the grid of bins; None before the history was read.
         unknown: Says why nothing is told of a workload.
         now: The clock's present instant.
     """
-    past = PastReader(store, log)
+    past = PastReader(store, log, bins)
     _add_then(one, store, past, unknown, now)
     _add_history(one, past, unknown)
     _add_timeline(one, past, unknown)
@@ -121,9 +125,7 @@ def _add_history(one: APIRouter, past: PastReader, unknown: Callable[[WorkloadId
         # What was told is passed on as it is, and not read again.
         head, _, tail = around.model_dump_json().partition('"decisions":[]')
         told = b",".join(each.decision for each in page)
-        return Response(
-            b"".join((head.encode(), b'"decisions":[', told, b"]", tail.encode())), media_type=_JSON
-        )
+        return await _long(b"".join((head.encode(), b'"decisions":[', told, b"]", tail.encode())))
 
 
 def _add_timeline(one: APIRouter, past: PastReader, unknown: Callable[[WorkloadId], str]) -> None:
@@ -169,7 +171,12 @@ def _add_timeline(one: APIRouter, past: PastReader, unknown: Callable[[WorkloadI
                 "archive": past.archive,
             }
         )
-        return Response(await to_thread.run_sync(view.model_dump_json), media_type=_JSON)
+        return await _long(await to_thread.run_sync(lambda: view.model_dump_json().encode()))
+
+
+async def _long(body: bytes) -> Response:
+    """An answer of perhaps megabytes, with its tag; none of its ages moves."""
+    return Response(body, media_type=_JSON, headers={"ETag": await to_thread.run_sync(tag_of, body)})
 
 
 async def _then(

@@ -4,6 +4,7 @@ What was told of a decision is made once, at its own instant, and handed on as i
 past with what is known now.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from predictscale.control.store import DecisionStore
 from predictscale.control.timeline import Timeline, timeline
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Decision
+from predictscale.core.series import MetricWindow
 from predictscale.serving.pastviews import ArchiveView
 from predictscale.serving.views import decision_view, forecast_view
 from predictscale.sources.archivefile import us
@@ -61,10 +63,13 @@ class PastReader:
     Args:
         store: Where the newest are, every one.
         log: Where older ones are.
+        bins: A workload's demand on the grid of bins; None before the history was read.
     """
 
-    def __init__(self, store: DecisionStore, log: DecisionLog) -> None:
-        self._store, self._log = store, log
+    def __init__(
+        self, store: DecisionStore, log: DecisionLog, bins: Callable[[WorkloadId], MetricWindow | None]
+    ) -> None:
+        self._store, self._log, self._bins = store, log, bins
 
     @property
     def archive(self) -> ArchiveView:
@@ -97,7 +102,9 @@ class PastReader:
         from_us = max(since_us, us(span.oldest))
         lines = await self._log.lines(workload, since_us=from_us - reach_us, until_us=until_us)
         columns = await to_thread.run_sync(
-            lambda: timeline(lines, since_s=from_us / 1e6, until_s=until_us / 1e6, points=points)
+            lambda: timeline(
+                lines, since_s=from_us / 1e6, until_s=until_us / 1e6, points=points, bins=self._bins(workload)
+            )
         )
         if latest is not None:
             return Stretch(columns, latest.unit, lead_s, latest.policy.level)

@@ -49,7 +49,9 @@ class TimelineView(BaseModel):
     lead_time_s: float | None = Field(description="The newest decision's; null if none is kept.")
     level: float | None = Field(description="The quantile it covers.")
     at: list[int] = Field(description="Where each step begins, in seconds since the epoch.")
-    demand: _Numbers = Field(description="Offered load as it was known then; mean of the step.")
+    demand: _Numbers = Field(
+        description="Offered load: mean of the step once its bins are known; what a decision saw until then."
+    )
     median: _Numbers = Field(
         description="Demand as it had been forecast for this step, about a lead time before; highest of the "
         "step."

@@ -1,53 +1,50 @@
-"""REST for people and tools. Reads the store; decides nothing, and changes nothing but planned events."""
+"""REST for people and tools. Reads the store; decides nothing, and changes nothing but what people order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.exceptions import HTTPException as StarletteHTTPException
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
 
 from predictscale import __version__
+from predictscale.control.decisionlog import DecisionLog
 from predictscale.control.desk import Desk
 from predictscale.control.leads import LeadBook
 from predictscale.control.moneybook import Money, MoneyBook
-from predictscale.control.store import KEPT, DecisionStore
+from predictscale.control.store import DecisionStore
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Decision
+from predictscale.core.series import MetricWindow
+from predictscale.serving.absent import AbsentAsked
+from predictscale.serving.audit import add_audit_log
+from predictscale.serving.books import add_books
 from predictscale.serving.capacity import add_capacity
+from predictscale.serving.conditional import Conditional
 from predictscale.serving.events import EventDesk, add_events
+from predictscale.serving.fleet import About, add_fleet
 from predictscale.serving.leads import add_lead_time
+from predictscale.serving.listing import add_list
 from predictscale.serving.money import CostsView, CostView, cost_view, costs_view
-from predictscale.serving.page import CONTENT_SECURITY_POLICY, render_page
+from predictscale.serving.openapi import describe
+from predictscale.serving.overrides import OverrideDesk, add_overrides
+from predictscale.serving.page import add_page
+from predictscale.serving.past import add_past, forgetful
 from predictscale.serving.pools import add_pools
+from predictscale.serving.problems import problems, tell_problems
+from predictscale.serving.promotion import PromotionDesk, add_promotion
+from predictscale.serving.readers import Readers
+from predictscale.serving.rows import Asides, RowBook
 from predictscale.serving.savings import SavingsView, Told, savings_view
+from predictscale.serving.sparks import add_sparks
 from predictscale.serving.tuned import TuningView, tuning_view
 from predictscale.serving.views import (
-    DecisionView,
-    ForecastView,
-    HistoryView,
     ProbeView,
-    ProblemView,
-    WorkloadsView,
-    WorkloadView,
-    decision_view,
-    forecast_view,
-    refused_views,
-    workload_view,
+    RowView,
 )
+from predictscale.serving.whatif import WhatIfDesk, add_what_if
 
 _MOST_NAMED = 20
 _ONE_WORKLOAD = "/api/v1/workloads/{namespace}/{name}"
-_PROBLEM_TYPE = "application/problem+json"
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": description,
-        "content": {_PROBLEM_TYPE: {"schema": ProblemView.model_json_schema()}},
-    }
-    for status, description in ((404, "There is no such workload, or nothing of it yet"), (422, "Invalid"))
-}
 
 
 def create_app(
@@ -59,6 +56,13 @@ def create_app(
     leads: LeadBook | None = None,
     money: MoneyBook | None = None,
     events: EventDesk | None = None,
+    asides: Asides | None = None,
+    about: About | None = None,
+    log: DecisionLog | None = None,
+    readers: Readers = lambda _: None,
+    overrides: OverrideDesk | None = None,
+    what_if: WhatIfDesk | None = None,
+    promotion: PromotionDesk | None = None,
 ) -> FastAPI:
     """The REST application.
 
@@ -71,6 +75,13 @@ def create_app(
         leads: Where measured lead times are read, if any are.
         money: Where costs and savings are read, if books are kept.
         events: Where planned events are announced, if they may be.
+        asides: What rows tell beside decisions.
+        about: What is told of the service itself.
+        log: Where past decisions are read that are not in memory any more, if they are kept.
+        readers: Who shows a workload's data and models.
+        overrides: Where pauses, modes and fits are ordered, if they may be.
+        what_if: Where what-if questions are asked, if somebody answers.
+        promotion: Where the records lie that a promotion is judged by, if they are kept.
     """
     app = FastAPI(
         title="predictscale",
@@ -78,22 +89,81 @@ def create_app(
         summary="Replica targets before demand arrives, and why.",
         docs_url=None,  # its pages load scripts from outside the cluster
         redoc_url=None,
+        openapi_url=None,  # served as bytes that are made once
+        redirect_slashes=False,  # to wherever the Host header says
     )
-    app.add_exception_handler(StarletteHTTPException, _problem)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    _add_workloads(app, store, desk, now, leads or LeadBook())
-    _add_money(app, store, desk, money or MoneyBook())
+    book, beside = money or MoneyBook(), asides or Asides()
+    app.add_middleware(Conditional, newest=lambda asked: _newest(store, asked), now=now)
+    app.add_middleware(AbsentAsked)
+    tell_problems(app)
+    rows = RowBook(store, book, beside)
+    store.subscribe(rows.note)
+    about = about or About(writable=events is not None and events.writing.possible)
+    _add_fleet(app, rows, store=store, desk=desk, asides=beside, now=now, about=about)
+    _add_workloads(
+        app,
+        store,
+        desk,
+        now,
+        leads=leads or LeadBook(),
+        rows=rows,
+        readers=readers,
+        log=log or forgetful(),
+        bins=beside.bins,
+        promotion=promotion,
+    )
+    _add_money(app, store, desk, book)
     if events is not None:
         _add_events(app, desk, now, events)
+    if overrides is not None:
+        _add_overrides(app, desk, now, overrides)
+    if what_if is not None:
+        _add_what_if(app, desk, what_if)
     _add_probes(app, ready)
-    _add_page(app, store, desk, now)
+    add_page(app)
+    describe(app)
     return app
 
 
-def _add_workloads(
-    app: FastAPI, store: DecisionStore, desk: Desk, now: Callable[[], datetime], leads: LeadBook
+def _newest(store: DecisionStore, asked: WorkloadId | None) -> datetime | None:
+    """The instant of a workload's newest decision, or of all workloads' newest."""
+    if asked is None:
+        return max((decision.seen.now for decision in store), default=None)
+    newest = store.latest(asked)
+    return None if newest is None else newest.seen.now
+
+
+def _add_fleet(
+    app: FastAPI,
+    rows: RowBook,
+    *,
+    store: DecisionStore,
+    desk: Desk,
+    asides: Asides,
+    now: Callable[[], datetime],
+    about: About,
 ) -> None:
-    one = APIRouter(prefix=_ONE_WORKLOAD, responses=_PROBLEMS)
+    together = APIRouter(prefix="/api/v1")
+    add_fleet(together, rows=rows, store=store, desk=desk, now=now, about=about)
+    add_list(together, rows=rows, desk=desk, now=now)
+    add_sparks(together, store=store, asides=asides, now=now)
+    app.include_router(together)
+
+
+def _add_workloads(
+    app: FastAPI,
+    store: DecisionStore,
+    desk: Desk,
+    now: Callable[[], datetime],
+    *,
+    leads: LeadBook,
+    rows: RowBook,
+    log: DecisionLog,
+    bins: Callable[[WorkloadId], MetricWindow | None],
+    readers: Readers,
+    promotion: PromotionDesk | None,
+) -> None:
+    one = APIRouter(prefix=_ONE_WORKLOAD, responses=problems(404, 422))
 
     def latest(namespace: str, name: str) -> Decision:
         decision = store.latest(WorkloadId(namespace, name))
@@ -101,41 +171,32 @@ def _add_workloads(
             raise HTTPException(404, _unknown(WorkloadId(namespace, name), desk.workloads()))
         return decision
 
-    @app.get("/api/v1/workloads")
-    async def workloads() -> WorkloadsView:
-        """Every workload with its newest decision, and the triggers that were refused."""
+    @one.get("", response_model=RowView)
+    async def workload(namespace: str, name: str) -> Response:
+        """One workload in one line, as the list has it."""
         at = now()
-        decided = {d.workload: workload_view(d, now=at) for d in store}
-        waiting = sorted(str(w) for w in desk.workloads() if w not in decided)
-        rows = [decided[w] for w in sorted(decided)]
-        return WorkloadsView(workloads=rows, waiting=waiting, refused=refused_views(desk.registrations()))
+        row = rows.of(latest(namespace, name), now=at)
+        return Response(row.json(now=at), media_type="application/json")
 
-    @one.get("")
-    async def workload(namespace: str, name: str) -> WorkloadView:
-        """One workload in one line."""
-        return workload_view(latest(namespace, name), now=now())
-
-    @one.get("/decision")
-    async def decision(namespace: str, name: str) -> DecisionView:
-        """The newest decision with its steps: why this many."""
-        return decision_view(latest(namespace, name), now=now())
-
-    @one.get("/forecast")
-    async def forecast(namespace: str, name: str) -> ForecastView:
-        """The quantiles that the newest decision used."""
-        newest = latest(namespace, name)
-        if newest.forecast is None:
-            raise HTTPException(404, f"{namespace}/{name} has no forecast now: {'; '.join(newest.notes)}")
-        return forecast_view(newest, newest.forecast, now=now())
-
-    _add_records(one, store, latest)
+    add_past(
+        one,
+        store=store,
+        log=log,
+        bins=bins,
+        unknown=lambda asked: _unknown(asked, desk.workloads()),
+        now=now,
+    )
+    _add_records(one, latest)
     add_lead_time(one, leads, latest)
     add_pools(one, latest, now=now)
     add_capacity(one, latest)
+    add_books(one, readers, latest, now=now)
+    if promotion is not None:
+        add_promotion(one, promotion, readers, latest)
     app.include_router(one)
 
 
-def _add_records(one: APIRouter, store: DecisionStore, latest: Callable[[str, str], Decision]) -> None:
+def _add_records(one: APIRouter, latest: Callable[[str, str], Decision]) -> None:
     @one.get("/tuning")
     async def tuning(namespace: str, name: str) -> TuningView:
         """Which settings the owner's objective led to, why, and what is left of its budget."""
@@ -146,19 +207,9 @@ def _add_records(one: APIRouter, store: DecisionStore, latest: Callable[[str, st
             )
         return tuning_view(newest, newest.tuning)
 
-    @one.get("/history")
-    async def history(
-        namespace: str, name: str, limit: Annotated[int, Query(ge=1, le=KEPT)] = 100
-    ) -> HistoryView:
-        """Recent decisions as they were made, newest first."""
-        latest(namespace, name)
-        recent = store.recent(WorkloadId(namespace, name), most=limit)
-        views = [decision_view(d, now=d.seen.now) for d in recent]
-        return HistoryView(namespace=namespace, workload=name, decisions=views)
-
 
 def _add_money(app: FastAPI, store: DecisionStore, desk: Desk, book: MoneyBook) -> None:
-    one = APIRouter(prefix=_ONE_WORKLOAD, responses=_PROBLEMS)
+    one = APIRouter(prefix=_ONE_WORKLOAD, responses=problems(404, 422))
 
     def state(asked: WorkloadId) -> Money:
         money = book.get(asked)
@@ -166,8 +217,12 @@ def _add_money(app: FastAPI, store: DecisionStore, desk: Desk, book: MoneyBook) 
             raise HTTPException(404, _unknown(asked, desk.workloads()))
         return money
 
-    @app.get("/api/v1/costs", responses={422: _PROBLEMS[422]})
-    async def costs(by: Annotated[str, Query(min_length=1, max_length=63)] = "workload") -> CostsView:
+    @app.get("/api/v1/costs", responses=problems(422))
+    async def costs(
+        by: Annotated[
+            str, Query(min_length=1, max_length=63, description="A label, `workload` or `namespace`.")
+        ] = "workload",
+    ) -> CostsView:
         """What an hour costs at present, by `workload`, `namespace` or any label that owners named."""
         return costs_view(book.items(), by)
 
@@ -190,9 +245,26 @@ def _add_money(app: FastAPI, store: DecisionStore, desk: Desk, book: MoneyBook) 
 
 
 def _add_events(app: FastAPI, desk: Desk, now: Callable[[], datetime], events: EventDesk) -> None:
-    one = APIRouter(prefix=_ONE_WORKLOAD, responses=_PROBLEMS)
+    one = APIRouter(prefix=_ONE_WORKLOAD, responses=problems(404, 422))
     add_events(one, events, unknown=lambda asked: _unknown(asked, desk.workloads()), now=now)
     app.include_router(one)
+
+
+def _add_overrides(app: FastAPI, desk: Desk, now: Callable[[], datetime], overrides: OverrideDesk) -> None:
+    one = APIRouter(prefix=_ONE_WORKLOAD, responses=problems(404, 422))
+    together = APIRouter(prefix="/api/v1", responses=problems(422))
+    add_overrides(one, overrides, unknown=lambda asked: _unknown(asked, desk.workloads()), now=now)
+    add_audit_log(together, overrides.writing.audit)
+    app.include_router(one)
+    app.include_router(together)
+
+
+def _add_what_if(app: FastAPI, desk: Desk, what_if: WhatIfDesk) -> None:
+    one = APIRouter(prefix=_ONE_WORKLOAD, responses=problems(404, 422))
+    together = APIRouter(prefix="/api/v1", responses=problems(404, 422))
+    add_what_if(one, together, what_if, unknown=lambda asked: _unknown(asked, desk.workloads()))
+    app.include_router(one)
+    app.include_router(together)
 
 
 def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
@@ -210,13 +282,6 @@ def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
         return ProbeView(status="draining or starting")
 
 
-def _add_page(app: FastAPI, store: DecisionStore, desk: Desk, now: Callable[[], datetime]) -> None:
-    @app.get("/", include_in_schema=False)
-    async def page() -> HTMLResponse:
-        html = render_page(list(store), refused_views(desk.registrations()), now=now())
-        return HTMLResponse(html, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
-
-
 def _unknown(asked: WorkloadId, followed: set[WorkloadId]) -> str:
     if asked in followed:
         return f"{asked} has no decision yet: its history is being read"
@@ -224,31 +289,3 @@ def _unknown(asked: WorkloadId, followed: set[WorkloadId]) -> str:
     shown = ", ".join(known[:_MOST_NAMED]) or "none"
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
     return f"{asked} is not followed; known: {shown}{more}"
-
-
-async def _problem(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, StarletteHTTPException)  # noqa: S101 - registered for this class alone
-    return _problem_json(error.status_code, str(error.detail), error.headers)
-
-
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
-    details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-    return _problem_json(422, details)
-
-
-def _problem_json(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    titles = {
-        400: "Bad request",
-        401: "Not authenticated",
-        403: "Forbidden",
-        404: "Not found",
-        405: "Method not allowed",
-        408: "Timed out",
-        409: "Conflict",
-        413: "Too long",
-        422: "Invalid request",
-        503: "Unavailable",
-    }
-    problem = ProblemView(title=titles.get(status, "Error"), status=status, detail=detail)
-    return JSONResponse(problem.model_dump(), status_code=status, headers=headers, media_type=_PROBLEM_TYPE)

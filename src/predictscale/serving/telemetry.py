@@ -20,6 +20,7 @@ from predictscale.core.knobs import Kind
 from predictscale.core.needed import Limit, Needed
 from predictscale.core.offered import Rate, part_of
 from predictscale.core.plan import Decision, Health, Stage
+from predictscale.core.state import author_of
 from predictscale.serving.views import is_told
 
 _LABELS = ("namespace", "workload")
@@ -201,8 +202,9 @@ class DecisionCollector(Collector):
         for d in decisions:
             for state in Health:
                 health.add_metric([*d.workload, state.value], float(d.plan.health is state))
-            if d.forecast is not None:
-                model.add_metric([*d.workload, d.forecast.model], 1)
+            # Without the events that it is told with: those are people's words, and no other forecaster.
+            if (author := author_of(d)) is not None:
+                model.add_metric([*d.workload, author], 1)
             if d.seen.demand_at is not None:
                 age.add_metric(d.workload, (self._now() - d.seen.demand_at).total_seconds())
             decided.add_metric(d.workload, d.seen.now.timestamp())

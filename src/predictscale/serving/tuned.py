@@ -97,15 +97,6 @@ def tuning_view(decision: Decision, tuning: Tuning) -> TuningView:
     )
 
 
-def tuning_line(tuning: Tuning) -> str:
-    """The same in one line, for the page."""
-    return (
-        f"tuned to at most {tuning.slo.max_violation:g} late by more than {tuning.slo.wait_s:g} s: "
-        f"{tuning.knobs}; {tuning.spent:.0%} of the budget of {tuning.slo.window_s / 86400:g} days spent; "
-        f"{tuning.because}"
-    )
-
-
 def _knobs(knobs: Knobs) -> KnobsView:
     return KnobsView(
         kind=knobs.kind,

@@ -1,17 +1,22 @@
 """What people are shown of a decision: the shapes of the REST answers, made from the one record."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from predictscale.control.desk import Registration
+from predictscale.control.moneybook import Money
 from predictscale.core.capacity import Origin, linear
+from predictscale.core.counterfactual import Way
 from predictscale.core.demand import Observation
 from predictscale.core.forecast import Components, Forecast
 from predictscale.core.needed import Limit
 from predictscale.core.offered import Rate
 from predictscale.core.plan import Decision, Health, Landing, Mode, OnStale, ReplicaPlan, Stage
+from predictscale.core.state import State, Told
+from predictscale.errors import ForecastTooShort
 
 
 class StepView(BaseModel):
@@ -126,6 +131,28 @@ class WorkloadView(BaseModel):
     decided_at: datetime
 
 
+class RowView(WorkloadView):
+    """A workload in one line, with how it fares and what it saved."""
+
+    state: State = Field(description="The worst that holds; a table shows this one word.")
+    state_because: str = Field(description="What makes it so.")
+    policy_quantile: float = Field(description="The quantile of demand that is covered.")
+    expected_peak: float | None = Field(
+        description="That quantile of the highest demand within the lead time, per second; null without "
+        "a forecast that says so much."
+    )
+    lead_time_s: float = Field(description="From a decision to replicas that serve [s].")
+    max_replicas: int
+    at_ceiling: bool = Field(description="Whether as many are wanted as there may be.")
+    saved_replica_hours: float | None = Field(
+        description="Held less than a plain HPA in the last month; negative if more, null before any account."
+    )
+    saved_money: float | None = Field(description="The same in money; null without a price.")
+    currency: str | None = Field(description="Of that money; null without it.")
+    demand_at: datetime | None = Field(description="When demand was measured; null if it never was.")
+    valid_until: datetime = Field(description="After this instant KEDA is told UNAVAILABLE.")
+
+
 class RefusedView(BaseModel):
     """A ScaledObject whose trigger metadata cannot be served."""
 
@@ -136,11 +163,14 @@ class RefusedView(BaseModel):
 
 
 class WorkloadsView(BaseModel):
-    """All workloads with a decision, and the triggers that were refused."""
+    """A page of the workloads with a decision, those that wait for one, and triggers that were refused."""
 
-    workloads: list[WorkloadView]
+    workloads: list[RowView]
     waiting: list[str] = Field(description="Registered, but without a decision yet.")
     refused: list[RefusedView]
+    total: int = Field(description="How many match, on all pages.")
+    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    as_of: datetime = Field(description="The instant of this answer, by which ages are told.")
 
 
 class DecisionView(WorkloadView):
@@ -211,14 +241,6 @@ class ForecastView(BaseModel):
     notes: list[str]
 
 
-class HistoryView(BaseModel):
-    """Recent decisions, newest first, as they were made."""
-
-    namespace: str
-    workload: str
-    decisions: list[DecisionView]
-
-
 def is_told(decision: Decision, *, now: datetime) -> bool:
     """Whether KEDA is told the decision's number at `now`, and not UNAVAILABLE."""
     return decision.answer.available and now <= decision.valid_until
@@ -226,33 +248,71 @@ def is_told(decision: Decision, *, now: datetime) -> bool:
 
 def workload_view(decision: Decision, *, now: datetime) -> WorkloadView:
     """A decision in one line; `now` gives the age of its data."""
+    return WorkloadView(**_line(decision, now=now))
+
+
+def _line(decision: Decision, *, now: datetime) -> dict[str, Any]:
+    """The fields of a decision in one line."""
     seen, plan = decision.seen, decision.plan
     namespace, workload = decision.workload
-    return WorkloadView(
-        namespace=namespace,
-        workload=workload,
-        health=plan.health,
-        mode=decision.policy.mode,
-        model=decision.forecast.model if decision.forecast is not None else None,
-        demand=seen.demand,
-        unit=decision.unit,
-        demand_age_s=(now - seen.demand_at).total_seconds() if seen.demand_at is not None else None,
-        target_replicas=plan.target,
-        published_replicas=decision.answer.published,
-        available=is_told(decision, now=now),
-        reactive_replicas=decision.reactive.target,
-        current_replicas=seen.fleet.replicas,
-        ready_replicas=seen.fleet.ready,
-        starting_replicas=seen.fleet.starting,
-        active=decision.answer.active,
-        decided_at=seen.now,
+    return {
+        "namespace": namespace,
+        "workload": workload,
+        "health": plan.health,
+        "mode": decision.policy.mode,
+        "model": decision.forecast.model if decision.forecast is not None else None,
+        "demand": seen.demand,
+        "unit": decision.unit,
+        "demand_age_s": (now - seen.demand_at).total_seconds() if seen.demand_at is not None else None,
+        "target_replicas": plan.target,
+        "published_replicas": decision.answer.published,
+        "available": is_told(decision, now=now),
+        "reactive_replicas": decision.reactive.target,
+        "current_replicas": seen.fleet.replicas,
+        "ready_replicas": seen.fleet.ready,
+        "starting_replicas": seen.fleet.starting,
+        "active": decision.answer.active,
+        "decided_at": seen.now,
+    }
+
+
+def row_view(decision: Decision, *, fares: Told, money: Money | None, now: datetime) -> RowView:
+    """A decision in one line, with how its workload fares and what it saved."""
+    policy = decision.policy
+    savings = None if money is None else money.savings
+    saved_money = None if savings is None else savings.saved_money(Way.REACTIVE)
+    return RowView(
+        **_line(decision, now=now),
+        state=fares.state,
+        state_because=fares.because,
+        policy_quantile=policy.level,
+        expected_peak=_expected_peak(decision),
+        lead_time_s=policy.lead_time_s,
+        max_replicas=policy.max_replicas,
+        at_ceiling=decision.plan.target >= policy.max_replicas,
+        saved_replica_hours=None if savings is None else savings.saved_h(Way.REACTIVE),
+        saved_money=saved_money,
+        currency=None if money is None or saved_money is None else money.currency,
+        demand_at=decision.seen.demand_at,
+        valid_until=decision.valid_until,
     )
+
+
+def _expected_peak(decision: Decision) -> float | None:
+    """The covered quantile of the highest demand within the lead time; None if nobody forecasts it."""
+    forecast, policy, now = decision.forecast, decision.policy, decision.seen.now
+    if forecast is None or not forecast.levels[0] <= policy.level <= forecast.levels[-1]:
+        return None
+    try:
+        return forecast.peak(level=policy.level, since=now, until=now + timedelta(seconds=policy.lead_time_s))
+    except ForecastTooShort:
+        return None
 
 
 def decision_view(decision: Decision, *, now: datetime) -> DecisionView:
     """A decision with its steps."""
     return DecisionView(
-        **workload_view(decision, now=now).model_dump(),
+        **_line(decision, now=now),
         steps=_steps(decision.plan),
         reactive_steps=_steps(decision.reactive),
         policy=_policy(decision),

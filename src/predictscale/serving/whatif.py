@@ -84,7 +84,7 @@ class WhatIfResultView(BaseModel):
         description="Others in the circumstances of `changed`: a fixed fleet, a plain HPA, a tuned one."
     )
     forecasters: list[str] = Field(description="The chain that forecast.")
-    wait_s: float = Field(description="Demand that waits longer is late, in the circumstances of `changed`.")
+    wait_s: float = Field(description="Demand that waits longer is late, on either side: as `changed` has it.")
     notes: list[str] = Field(description="What a reader should know.")
 
 
@@ -143,7 +143,8 @@ def add_what_if(
         """How far a replay is, and what came of it. Results are kept for an hour."""
         job = desk.answers.queue.get(id)
         if job is None:
-            kept = f"results are kept for {KEPT_S / 60:.0f} minutes, and not across a restart"
+            asked = "by the replica of the service that was asked, and not across a restart"
+            kept = f"results are kept for {KEPT_S / 60:.0f} minutes, {asked}"
             raise HTTPException(404, f"there is no replay {id[:40]!r}; {kept}")
         return _view(job, desk.answers.queue)
 

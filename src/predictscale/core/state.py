@@ -1,0 +1,168 @@
+"""One word for how a workload fares, for a person who looks at a hundred of them, and why that word.
+
+Several may hold at once: a fleet that is bound by its budget may also be served by a stand-in.
+The worst is told, and what makes it so. Refuses to look anything up: the decision is the record,
+and what it cannot know is an argument.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from predictscale.core.demand import Observation
+from predictscale.core.plan import Decision, Health, OnStale, Policy
+
+_EVENTS = " with planned event "
+"""What a forecast that planned events changed adds to its author's name, see `core.events.planned`."""
+
+
+class State(StrEnum):
+    """How a workload fares, the worst last."""
+
+    OK = "ok"  # demand is fresh, the forecaster at home serves
+    REACTIVE = "reactive"  # demand is fresh, no forecast can be used
+    DEMOTED = "demoted"  # a forecast serves, not by a forecaster at home
+    BUDGET_BOUND = "budget-bound"  # a budget leaves less than what is wanted
+    PAUSED = "paused"  # a person has asked that the fleet does not shrink
+    HOLDING = "holding"  # demand is not fresh, the last good target holds
+    STALE = "stale"  # held for as long as was stated; the owner's on_stale acts
+    UNKNOWN = "unknown"  # demand was never seen
+    UNAVAILABLE = "unavailable"  # KEDA is told no number
+
+
+class Told(NamedTuple):
+    """A state, and what makes it so."""
+
+    state: State
+    because: str
+
+
+def state_of(
+    decision: Decision,
+    *,
+    told: bool,
+    paused_until: datetime | None = None,
+    home: Collection[str] = (),
+) -> Told:
+    """The worst state that holds for a decision, and why.
+
+    Args:
+        decision: The newest of a workload.
+        told: Whether KEDA is told its number now, and not UNAVAILABLE.
+        paused_until: Until when a person keeps the fleet from shrinking; None if nobody does.
+        home: The forecasters that serve by right, see `forecasters.home.at_home`; with none, a
+            forecast is never that of a stand-in.
+    """
+    order = list(State)
+    holding = _holding(decision, told=told, paused_until=paused_until, home=home)
+    return max(holding, key=lambda each: order.index(each.state))
+
+
+def author_of(decision: Decision) -> str | None:
+    """Whose forecast a decision used; None without one."""
+    return None if decision.forecast is None else decision.forecast.model.partition(_EVENTS)[0]
+
+
+def stands_in(decision: Decision, home: Collection[str]) -> str | None:
+    """Who forecasts instead of the forecasters at home; None if they do, or nobody does."""
+    author = author_of(decision)
+    return None if not home or author in home else author
+
+
+def at_ceiling(decision: Decision) -> bool:
+    """Whether as many replicas are wanted as the owner allows at most, or more."""
+    return decision.plan.target >= decision.policy.max_replicas
+
+
+def _holding(
+    decision: Decision, *, told: bool, paused_until: datetime | None, home: Collection[str]
+) -> Iterator[Told]:
+    """All states that hold."""
+    yield _known(decision)
+    if (author := stands_in(decision, home)) is not None:
+        yield Told(State.DEMOTED, _demoted(decision, author, home))
+    granted = decision.answer.granted
+    if granted is not None and granted.limited:
+        yield Told(State.BUDGET_BOUND, granted.because)
+    if paused_until is not None and paused_until > decision.seen.now:
+        yield Told(State.PAUSED, f"the fleet does not shrink until {_clock(paused_until)}")
+    if not told:
+        yield Told(State.UNAVAILABLE, _untold(decision))
+
+
+def _known(decision: Decision) -> Told:
+    """What follows from how much the decision knows."""
+    seen, policy = decision.seen, decision.policy
+    match decision.plan.health:
+        case Health.OK:
+            return Told(State.OK, f"{_fresh(seen)}, {_forecaster(decision)} forecasts")
+        case Health.REACTIVE:
+            why = "; ".join(decision.notes)
+            return Told(State.REACTIVE, f"{_fresh(seen)}, no forecast is used{why and f': {why}'}")
+        case Health.HOLDING:
+            return Told(State.HOLDING, f"{_doubt(seen)}; the last good target holds {_until(seen, policy)}")
+        case Health.STALE:
+            return Told(State.STALE, f"{_doubt(seen)}, {_acts(policy)}")
+        case Health.UNKNOWN:
+            why = "; ".join(decision.notes)
+            return Told(State.UNKNOWN, f"demand was never seen{why and f': {why}'}")
+
+
+def _fresh(seen: Observation) -> str:
+    return "demand is known" if seen.age_s == 0 else f"demand is {_spoken(seen.age_s)} old"
+
+
+def _forecaster(decision: Decision) -> str:
+    return "nobody" if decision.forecast is None else decision.forecast.model
+
+
+def _doubt(seen: Observation) -> str:
+    if seen.demand_at is None:
+        return "demand is not known"
+    warned = " and the source warns that it lacks data" if seen.partial else ""
+    return f"demand is {_spoken(seen.age_s)} old{warned}"
+
+
+def _until(seen: Observation, policy: Policy) -> str:
+    if seen.demand_at is None or seen.age_s > policy.stale_after_s:
+        return "for now"
+    return f"until {_clock(seen.demand_at + timedelta(seconds=policy.stale_after_s))}"
+
+
+def _acts(policy: Policy) -> str:
+    """What the owner wants of data that is older than a target may be held."""
+    beyond = f"beyond the {_spoken(policy.stale_after_s)} that a target is held"
+    if policy.paused_with is not None:
+        return f"{beyond}; the fleet is paused, so the last good target stays"
+    match policy.on_stale:
+        case OnStale.HOLD:
+            return f"{beyond}; on_stale is hold, so the last good target stays without end"
+        case OnStale.FLOOR:
+            return f"{beyond}; on_stale is floor, so only the floor of {policy.floor} stays"
+        case OnStale.UNAVAILABLE:
+            return f"{beyond}; on_stale is unavailable, so KEDA's own fallback acts"
+
+
+def _demoted(decision: Decision, author: str, home: Collection[str]) -> str:
+    """Who forecasts instead of whom, and what the record says of either."""
+    names = ", ".join(home) if len(home) < 2 else "one of " + ", ".join(home)
+    said = [note for note in decision.notes if note.startswith((author, *home))]
+    return "; ".join((f"{author} forecasts, not {names}", *said))
+
+
+def _untold(decision: Decision) -> str:
+    if decision.answer.available:
+        return f"KEDA is told UNAVAILABLE: the last decision was valid until {_clock(decision.valid_until)}"
+    return f"KEDA is told UNAVAILABLE: {_doubt(decision.seen)}, {_acts(decision.policy)}"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%d %b %H:%M:%S} UTC"
+
+
+def _spoken(seconds: float) -> str:
+    """A duration for a person, exact enough to compare with a setting."""
+    if seconds < 7200:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 3600:.1f} h"
