@@ -74,7 +74,7 @@ ENDPOINTS = (
         per_replica=1200,
         lead_time_s=240,
         max_replicas=60,
-        forecasters=("prophet", "native", "last-value"),
+        forecasters=("auto", "native", "last-value"),
         owner={
             "time_zone": "Europe/Berlin",
             "price": {

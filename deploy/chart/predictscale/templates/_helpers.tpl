@@ -87,6 +87,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if not (or .Values.config.prometheus.url .Values.config.replay) -}}
 {{- fail "config.prometheus.url: is missing; must be Prometheus' base URL, such as http://prometheus-operated.monitoring:9090" -}}
 {{- end -}}
+{{- /* Probes, Services and policies follow the chart's values, so these must not be written past them. */ -}}
+{{- range $server, $port := dict "grpc" .Values.service.grpc.port "http" .Values.service.http.port "metrics" 9464 -}}
+{{- $own := dig $server "port" $port $.Values.config -}}
+{{- if ne (int $own) (int $port) -}}
+{{- fail (printf "config.%s.port: is %v, the pod's port is %v; %s" $server $own $port (ternary "leave it out" (printf "set service.%s.port" $server) (eq $server "metrics"))) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (dig "grpc" "tls" false .Values.config) (not .Values.tls.enabled) -}}
+{{- fail "config.grpc.tls: set tls.enabled and tls.existingSecret instead; the kubelet's gRPC probe speaks no TLS, and would kill the pod" -}}
+{{- end -}}
 {{- merge (deepCopy .Values.config) $mounted | toPrettyJson -}}
 {{- end -}}
 

@@ -1,0 +1,78 @@
+"""Headline figures of README and docs are those of the recorded results, rounded as they are printed."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ("auto", "native", "boosted")
+RIVALS = ("predictscale", "tuned-reactive", "holt-winters", "seasonal-naive", "cron", "stock-reactive")
+
+
+@cache
+def results(name: str) -> Any:
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())["results"]
+
+
+def text(path: str) -> str:
+    """A document on one line, bold left out."""
+    return re.sub(r"\s+", " ", (ROOT / path).read_text()).replace("**", "")
+
+
+def honest(lead_s: float) -> dict[str, Any]:
+    one: dict[str, Any]
+    (one,) = [each for each in results("closed-loop")["summary"] if each["lead_time_s"] == lead_s]
+    return one
+
+
+def row(policy: str, asked: str) -> str:
+    """A policy's lateness and cost, as the table of results has them."""
+    found = honest(240)["honest"][policy][asked]
+    return f"{100 * found['violation']:.2f} % / {found['cost']:.3f}, {found['within']}"
+
+
+def figures() -> Iterator[tuple[str, str]]:
+    """A document, and what it must say."""
+    forecast = results("forecast")["summary"]
+    every = forecast["all"]
+    rival = min(loss for name, loss in every.items() if name not in OURS)
+    low, middle, high = (f"{100 * share:.1f}" for share in forecast["peak_coverage"]["auto"]["mean"])
+    for document in ("README.md", "docs/forecasting.md"):
+        yield document, f"{every['auto']:.3f}"
+        yield document, f"best single rival {rival:.3f}"
+        yield document, f"{every['prophet']:.3f}"
+        yield document, f"{low}, {middle} and {high} % of cases"
+    ours, tuned = (honest(240)["honest"][name]["0.01"] for name in ("predictscale", "tuned-reactive"))
+    yield "README.md", f"{100 * ours['violation']:.2f} % late at {ours['cost']:.3f} times"
+    yield "README.md", f"tuned reactive scaling {100 * tuned['violation']:.2f} % at {tuned['cost']:.3f}"
+    yield "README.md", f"a fixed fleet {honest(240)['static_peak']:.2f}"
+    yield "README.md", f"on {ours['within']} of the 11, tuned reactive on {tuned['within']}"
+    for asked, name in (("0.01", "1 %"), ("0.005", "0.5 %")):
+        yield "docs/results.md", f"| {name} | " + " | ".join(row(policy, asked) for policy in RIVALS) + " |"
+    calls = {(one["workloads"], one["in_flight"]): one["ratio"]["p99_ms"] for one in results("rpc")}
+    yield "README.md", f"{calls[1000, 1]:.2f} times with 1,000 workloads"
+    for in_flight in (1, 50):
+        first, second, third = (f"{calls[workloads, in_flight]:.2f}" for workloads in (1, 100, 1000))
+        yield "docs/results.md", f"{first}, {second} and {third} times"
+    for goal in results("spot")["goals"]:
+        if found := re.search(r"kept: ([\d.]+)% short at ([\d.]+)%", goal):
+            yield "README.md", f"{found[1]} % at {float(found[2]):.0f} %"
+    same = [one["learned_from"] == one["asked_for"] for one in results("capacity")]
+    for seen in (True, False):
+        kept = [
+            share
+            for one, is_same in zip(results("capacity"), same, strict=True)
+            if is_same is seen
+            for share in one["shares"]["ours"]
+        ]
+        yield "README.md", f"{100 * min(kept):.0f} to {100 * max(kept):.0f} %"
+
+
+@pytest.mark.parametrize(("document", "figure"), list(figures()))
+def test_a_figure_is_that_of_the_recorded_result(document: str, figure: str) -> None:
+    assert figure in text(document)
