@@ -23,6 +23,8 @@ export interface Line {
   bars?: boolean;
   /** Points instead of a line. */
   dots?: boolean;
+  /** The colour of the ground below it. */
+  fill?: string;
   /** Drawn only as the edge of a band: no stroke, no place in the legend. */
   edge?: boolean;
 }
@@ -62,6 +64,8 @@ export interface ChartSpec {
   yRange?: [number | null, number | null];
   xRange?: [number, number];
   format?: (value: number) => string;
+  /** Values are counts: the axis has no ticks between them. */
+  whole?: boolean;
   xFormat?: (value: number) => string;
 }
 
@@ -221,7 +225,7 @@ function series(line: Line): uPlot.Series {
   return {
     label: line.label,
     stroke: () => (line.edge || line.bars ? "transparent" : token(line.color)),
-    fill: line.bars ? () => token(line.color) : undefined,
+    fill: fillOf(line),
     width: line.edge || line.dots ? 0 : (line.width ?? 1.75),
     dash: line.dash,
     paths: line.dots ? () => null : paths,
@@ -231,6 +235,14 @@ function series(line: Line): uPlot.Series {
     spanGaps: false,
   };
 }
+
+function fillOf({ bars, color, fill }: Line): (() => string) | undefined {
+  const ground = bars ? color : fill;
+  return ground === undefined ? undefined : () => token(ground);
+}
+
+/** Steps of an axis of counts. */
+const WHOLE = [1, 2, 5].flatMap((first) => [1, 10, 100, 1e3, 1e4, 1e5, 1e6].map((power) => first * power)).sort((a, b) => a - b);
 
 function axis(spec: ChartSpec, isY: boolean): uPlot.Axis {
   const size = em();
@@ -242,7 +254,9 @@ function axis(spec: ChartSpec, isY: boolean): uPlot.Axis {
   };
   if (isY) {
     const format = spec.format ?? ((value: number) => number(value));
-    return { ...shared, size: Math.round(size * 3.4), gap: 6, space: size * 2.2, values: (_, ticks) => ticks.map(format) };
+    const steps = spec.whole ? { incrs: WHOLE } : {};
+    const values = (_: uPlot, ticks: number[]) => ticks.map(format);
+    return { ...shared, ...steps, size: Math.round(size * 3.4), gap: 6, space: size * 2.2, values };
   }
   const plain = spec.xFormat;
   return {
@@ -306,15 +320,19 @@ function drawMarks(u: uPlot, marks: readonly Mark[]): void {
 }
 
 function key(line: Line, spec: ChartSpec, index: number | null): HTMLElement {
-  const shape = line.bars ? "bar" : line.dots ? "dot" : line.dash ? "dash" : "line";
+  const shape = line.fill ? "area" : line.bars ? "bar" : line.dots ? "dot" : line.dash ? "dash" : "line";
   const value = index === null ? "" : valueText(spec, line.values[index]);
   return h(
     "span",
     { class: "chart-key" },
-    h("i", { class: `swatch swatch-${shape}`, style: { color: `var(${line.color})` }, "aria-hidden": "true" }),
+    h("i", { class: `swatch swatch-${shape}`, style: keyStyle(line), "aria-hidden": "true" }),
     line.label,
     value && h("b", null, value),
   );
+}
+
+function keyStyle({ color, fill }: Line): Record<string, string> {
+  return { color: `var(${color})`, ...(fill ? { background: `var(${fill})` } : {}) };
 }
 
 function bandKey(band: Band): HTMLElement {

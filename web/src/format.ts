@@ -42,13 +42,18 @@ export function percent(share: Maybe, digits = 0): string {
   return known(share) ? `${formatter({ maximumFractionDigits: digits }).format(share * 100)} %` : UNKNOWN;
 }
 
+/** What sums of fractions leave where there is nothing. */
+export function isNothing(value: number): boolean {
+  return Math.abs(value) < 1e-9;
+}
+
 /** Money: `€12.40`, `$1,240`; an unknown currency's code stands before the number. */
 export function money(value: Maybe, currency: string | null | undefined): string {
   if (!known(value)) return UNKNOWN;
   const digits = Math.abs(value) >= 1000 ? 0 : 2;
-  const isTiny = value !== 0 && Math.abs(value) < 0.095; // less than ten cents never reads as nothing
+  const isTiny = !isNothing(value) && Math.abs(value) < 0.095; // less than ten cents never reads as nothing
   const shape = isTiny ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  const sign = value < 0 ? "−" : "";
+  const sign = value < 0 && !isNothing(value) ? "−" : "";
   const size = Math.abs(value);
   if (!currency) return sign + formatter(shape).format(size);
   try {

@@ -11,6 +11,7 @@ import {
   heldShare,
   join,
   levelRow,
+  signed,
   sliderStep,
   span,
   stairs,
@@ -116,4 +117,11 @@ test("every start is in one bin, and bins lie side by side", () => {
   assert.equal(bins[bins.length - 1]?.to, 240);
   bins.slice(1).forEach((bin, i) => assert.equal(bin.from, bins[i]?.to));
   assert.deepEqual(binned([5, 5]), [{ from: 5, to: 5, count: 2 }]);
+});
+
+test("what sums of fractions leave reads as nothing, and a cent does not", () => {
+  assert.equal(format.money(-1.1e-16, "EUR"), "€0.00");
+  assert.equal(signed(-1.1e-16, (size) => format.money(size, "EUR")), "€0.00");
+  assert.equal(signed(0), "0");
+  assert.equal(signed(-0.01, (size) => format.money(size, "EUR")), "−€0.01");
 });

@@ -8,6 +8,17 @@ import { lookOf, stateBadge } from "../state";
 import { drawSpark, type SparkView, sparkView } from "./sparks";
 import { keyOf } from "./query";
 
+/** States in which the newest demand is not the present one. */
+const OLD: ReadonlySet<string> = new Set(["holding", "stale", "unavailable"]);
+
+function isOld(row: Row): boolean {
+  return OLD.has(row.state) && known(row.demand_age_s);
+}
+
+function oldness(row: Row): HTMLElement {
+  return h("span", { class: "second old" }, `${duration(row.demand_age_s)} old`);
+}
+
 /** A row's elements, which show one workload after the other. */
 export class RowView {
   readonly root: HTMLElement;
@@ -71,7 +82,7 @@ export class RowView {
     setText(this.because, row.state === "ok" ? (row.model ?? row.state_because) : row.state_because);
     fill(this.tags, row.mode === "shadow" && h("span", { class: "tag", title: "Recorded, not obeyed" }, "shadow"));
     this.fleet.show(row);
-    fill(this.demand, known(row.demand) ? [quantity(row.demand), unit(row.unit)] : missing());
+    fill(this.demand, known(row.demand) ? [quantity(row.demand), isOld(row) ? oldness(row) : unit(row.unit)] : missing());
     fill(this.peak, known(row.expected_peak) ? [quantity(row.expected_peak), unit(row.unit)] : missing("no forecast"));
     this.showSaved(row);
     fill(this.model, row.model ?? missing("none"));

@@ -2,7 +2,7 @@
 
 import type { Api, History, Timeline } from "../api";
 import { fill, h } from "../dom";
-import { clock, count } from "../format";
+import { clock, count, known } from "../format";
 import { icon } from "../icons";
 import { framed } from "./cards";
 import { type Turn, turnReason, turns } from "./model";
@@ -11,6 +11,9 @@ import { when } from "./replicas";
 const MOST_SHOWN = 12;
 /** Reasons are asked for where a step of the timeline holds few decisions. */
 const MOST_ASKED = 9;
+
+const UNCHANGED = "KEDA was told the same number all that time.";
+const NOT_KEPT = "No earlier decision is kept of this time.";
 
 export interface Changes {
   readonly root: HTMLElement;
@@ -45,14 +48,19 @@ export function changesCard(api: Api, workload: string, signal: AbortSignal, loo
     root: framed("Recent changes", body),
     show(timeline, now, tick_s) {
       const found = turns(timeline).slice(0, MOST_SHOWN);
-      const look_ = JSON.stringify(found);
+      const look_ = JSON.stringify([found, isKept(timeline)]);
       if (look_ === drawn) return;
       drawn = look_;
-      if (!found.length) return fill(body, h("p", { class: "muted" }, "KEDA was told the same number all that time."));
+      if (!found.length) return fill(body, h("p", { class: "muted" }, isKept(timeline) ? UNCHANGED : NOT_KEPT));
       fill(body, list);
       fill(list, found.map((turn) => row(turn, reason(turn, timeline.step_s, tick_s), now, () => look(turn.at + timeline.step_s))));
     },
   };
+}
+
+/** Whether there were decisions that could have differed. */
+function isKept(timeline: Timeline): boolean {
+  return timeline.published.filter(known).length > 1;
 }
 
 function row(turn: Turn, because: HTMLElement, now: number, look: () => void): HTMLElement {

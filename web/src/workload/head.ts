@@ -35,7 +35,7 @@ export function head(namespace: string, name: string, orders: HTMLElement): { ro
     "header",
     { class: "wl-head" },
     h("nav", { "aria-label": "Back" }, h("a", { class: "wl-back", href: "/", rel: "up" }, icon("back"), "Fleet")),
-    h("h1", { class: "wl-name" }, h("span", { class: "muted" }, `${namespace}/`), name),
+    h("h1", { class: `wl-name${namespace.length + name.length > LONG_NAME ? " wl-name-long" : ""}` }, h("span", { class: "muted" }, `${namespace}/`), name),
     state,
     orders,
     numbers,
@@ -108,12 +108,12 @@ function factList(data: HeadData): Child[] {
       known(starting) && starting > 0 ? `${count(starting)} starting` : "",
     ),
     fact("Without a forecast", count(decision.reactive_replicas), "by demand now"),
+    fact("Model", decision.model ?? "none", `covers ${percent(policy.quantile, 1)}`),
     fact(
       "Demand",
       number(decision.demand, 4),
       decision.unit + (row && known(row.expected_peak) ? `, up to ${number(row.expected_peak, 4)} expected` : ""),
     ),
-    fact("Model", decision.model ?? "none", `covers ${percent(policy.quantile, 1)}`),
     fact("Lead time", duration(policy.lead_time_s), known(from) ? `measured; ${duration(from)} configured` : ""),
     fact("Data", ageOf(data), `decided ${clock(decision.decided_at)} UTC`),
   ];
@@ -126,8 +126,14 @@ function ageOf({ decision, row, now }: HeadData): string {
   return known(age_s) ? `${duration(Math.round(age_s))} old` : "never seen";
 }
 
+/** A name longer than this is written smaller [characters]. */
+const LONG_NAME = 30;
+/** Names longer than this are written smaller, so that facts stay on one line [characters]. */
+const LONG_FACT = 12;
+
 function fact(name: string, value: string, more: string): HTMLElement {
-  return h("div", { class: "wl-fact" }, h("dt", null, name), h("dd", null, value, more && h("small", null, more)));
+  const isLong = value.length > LONG_FACT;
+  return h("div", { class: "wl-fact" }, h("dt", null, name), h("dd", { class: isLong ? "wl-word" : "" }, value, more && h("small", null, more)));
 }
 
 /** Notes longer than this are folded away [characters]: they tell scores, which have a card below. */

@@ -1,7 +1,7 @@
 // What the workload's view reckons before anything is drawn: pure functions, so that they can be tried alone.
 
 import type { DecisionView, DemandBins, ForecastView, StepView, Timeline } from "../api";
-import { epoch, known } from "../format";
+import { epoch, isNothing, known } from "../format";
 
 /** One tread of the staircase, in replicas. */
 export interface Tread {
@@ -61,8 +61,9 @@ export function changeText(change: number | null): string {
   return signed(change);
 }
 
-/** A number with its sign, the minus a real one. */
+/** A number with its sign, the minus a real one; nothing has none. */
 export function signed(value: number, text: (size: number) => string = String): string {
+  if (isNothing(value)) return text(0);
   return `${value < 0 ? "−" : "+"}${text(Math.abs(value))}`;
 }
 

@@ -17,7 +17,7 @@ export function orders(): { root: HTMLElement; show(overrides: Overrides | null,
     root,
     show(overrides, now) {
       const inForce = overrides?.in_force ?? [];
-      const look = JSON.stringify(inForce);
+      const look = JSON.stringify([inForce, overrides?.settings_mode, day(now)]);
       if (look === drawn) return; // what is selected stays
       drawn = look;
       root.hidden = inForce.length === 0;

@@ -219,13 +219,17 @@ function floorParts(answer: Floors): Child[] {
         answer.rules.map((rule) => [
           [rule.name, " ", rule.active && h("span", { class: "badge tone-ok" }, icon("check"), "now")],
           count(rule.replicas),
-          `${daysText(rule.days)} ${rule.from}–${rule.to} ${rule.zone}`,
+          [`${daysText(rule.days)} `, whole(`${rule.from}–${rule.to}`), ` ${rule.zone}`],
           rule.active && rule.next_end
-            ? `until ${when(rule.next_end)}`
-            : rule.next_start ? when(rule.next_start) : "never again",
+            ? ["until ", whole(when(rule.next_end))]
+            : rule.next_start ? whole(when(rule.next_start)) : "never again",
         ]),
       ),
   ];
+}
+
+function whole(text: string): HTMLElement {
+  return h("span", { class: "wl-whole" }, text);
 }
 
 function daysText(days: unknown): string {

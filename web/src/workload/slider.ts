@@ -24,15 +24,18 @@ export interface Slider {
   focus(): void;
 }
 
+const LOOK_BACK = "Look back: any decision as it was";
+
 /** The slider; `pick` is called with an instant, or with null for now. */
 export function slider(pick: (at: number | null) => void): Slider {
   const input = h("input", { type: "range", class: "wl-slider", id: "wl-slider", min: 0, max: 1, step: 1 });
   const said = h("output", { class: "wl-slider-said", for: "wl-slider" });
+  const words = h("span", null, LOOK_BACK);
   const root = h(
     "div",
     { class: "wl-time" },
     h("div", { class: "wl-track" }, input),
-    h("label", { class: "wl-slider-label", for: "wl-slider" }, icon("clock"), "Look back: any decision as it was"),
+    h("label", { class: "wl-slider-label", for: "wl-slider" }, icon("clock"), words),
     said,
   );
   let state: SliderState | null = null;
@@ -51,6 +54,9 @@ export function slider(pick: (at: number | null) => void): Slider {
       const [from, to] = bounds(next);
       const steps = Math.max(1, Math.ceil((to - from) / next.step_s));
       setAttr(input, "max", steps);
+      const isOne = to - from < next.step_s && next.at === null;
+      setAttr(input, "disabled", isOne);
+      setText(words, isOne ? "No earlier decision is kept of this time" : LOOK_BACK);
       const place = next.at === null ? steps : Math.round((next.at - from) / next.step_s);
       input.value = String(Math.min(steps, Math.max(0, place)));
       const text = next.at === null ? `now, ${clock(next.now)} UTC` : `${instant(next.at)}, ${ago(next.now - next.at)}`;

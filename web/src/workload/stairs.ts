@@ -103,7 +103,7 @@ function demandRow(step: StepView): HTMLElement {
     { class: "wl-step wl-step-demand" },
     h("span", { class: "wl-step-name" }, stageName(step.stage)),
     h("span", { class: "wl-step-value" }, number(step.value, 4), h("small", null, ` ${step.unit}`)),
-    h("span", { class: "wl-step-because" }, step.because),
+    h("span", { class: "wl-step-because" }, clauses(step.because)),
   );
 }
 
@@ -121,8 +121,17 @@ function row(tread: Tread): HTMLElement {
       tone === "none" ? null : icon(tone === "up" ? "up" : "down"),
       changeText(change),
     ),
-    h("span", { class: "wl-step-because" }, tread.because),
+    h("span", { class: "wl-step-because" }, clauses(tread.because)),
   );
+}
+
+/** A reason longer than this is read clause by clause [characters]. */
+const LONG_REASON = 160;
+
+function clauses(because: string): Child {
+  if (because.length <= LONG_REASON) return because;
+  const parts = because.split("; ");
+  return parts.map((part, i) => h("span", { class: "wl-clause" }, part + (i < parts.length - 1 ? "; " : "")));
 }
 
 /** Pointing at a row shows its column, and the other way round. */
