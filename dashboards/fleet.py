@@ -7,6 +7,10 @@ from dashboards.queries import SOME, each, total
 from dashboards.states import COLOURS
 
 _ANY, _NOT_OK = 'state=~".+"', 'state!="ok"'
+_CUT = (
+    each("predictscale_step_replicas", where='stage="stabilize"') + f" > {each('predictscale_max_replicas')}"
+)
+"""Workloads that want more than they may have; one that wants just as many lacks none."""
 _ONE_OR_MORE = ((None, GREEN), (1, ORANGE))
 
 
@@ -48,14 +52,14 @@ def _head(made: Board) -> None:
         number(
             "Not well",
             "Workloads whose data or forecast is in doubt, or whose budget binds: any state but ok.",
-            Query(f"count({_in_state(_NOT_OK)}) or 0 * count({_in_state(_ANY)})", "workloads"),
+            Query(f"{_count(_not_ok())} or 0 * {_count(each('predictscale_state'))}", "workloads"),
             unit="none",
             steps=_ONE_OR_MORE,
         ),
         number(
             "At the ceiling",
             "Workloads that would get more if max_replicas let them.",
-            Query(f"sum({each('predictscale_at_ceiling')})", "workloads"),
+            Query(f"{_count(_CUT)} or 0 * {_count(each('predictscale_max_replicas'))}", "workloads"),
             unit="none",
             steps=_ONE_OR_MORE,
         ),
@@ -69,6 +73,15 @@ def _head(made: Board) -> None:
         ),
         height=4,
     )  # fmt: skip
+
+
+def _count(of: str) -> str:
+    return f"count({of})"
+
+
+def _not_ok() -> str:
+    """Workloads that are in another state than ok, once each, though replicas of the service may differ."""
+    return f"{each('predictscale_state', where=_NOT_OK)} == 1"
 
 
 def _in_state(which: str) -> str:
@@ -103,6 +116,13 @@ def _table(made: Board) -> None:
 _LEAD = f"predictscale_lead_time_seconds{{{SOME}}}"
 
 
+_STATES = each("predictscale_state", "state")
+_BY_STATE = (
+    f"sum by (state) ({_STATES} / on (namespace, workload) group_left ()"
+    f" sum by (namespace, workload) ({_STATES}))"
+)
+
+
 def _over_time(made: Board) -> None:
     made.row(
         lines(
@@ -121,11 +141,9 @@ def _over_time(made: Board) -> None:
         ),
         lines(
             "Workloads by state",
-            "How many are in which state. Anything but ok deserves a look; the runbook has a page for each.",
-            Query(
-                f"sum by (state) (max by (namespace, workload, state) (predictscale_state{{{SOME}}}))",
-                "{{state}}",
-            ),
+            "How many are in which state; one of which replicas of the service differ counts in parts. "
+            "Anything but ok deserves a look; the runbook has a page for each.",
+            Query(_BY_STATE, "{{state}}"),
             unit="none",
             stepped=True,
             stacked=True,

@@ -21,6 +21,17 @@ def test_recent_decisions_come_newest_first_and_old_ones_are_forgotten() -> None
     assert [d.seen.now for d in store.recent(CHAT, most=1)] == [at(4)]
 
 
+def test_many_workloads_share_what_is_kept_and_each_keeps_its_latest() -> None:
+    store = DecisionStore(kept=10, kept_in_all=12)
+    workloads = [WorkloadId("prod", f"w{number}") for number in range(20)]
+    for count, share in ((1, 10), (4, 3), (20, 1)):
+        for second in range(10):
+            for workload in workloads[:count]:
+                store.put(decision(20, second=second, workload=workload))
+        assert {len(store.recent(workload)) for workload in workloads[:count]} == {share}
+        assert store.recent(workloads[0])[0].seen.now == at(9)
+
+
 async def test_a_reader_of_changes_gets_the_state_at_once_and_then_what_is_new() -> None:
     store = DecisionStore()
     store.put(decision(20))

@@ -168,6 +168,9 @@ def test_a_pod_that_breaks_the_restricted_standard_is_seen(
             ("--set", f"{URL},tls.enabled=true,tls.certManager.enabled=true"),
             "tls.certManager.issuerRef.name: is missing",
         ),
+        (("--set", f"{URL},tls.clientAuth=true"), "tls.enabled: is false"),
+        (("--set", f"{URL},tls.existingSecret=grpc"), "tls.enabled: is false"),
+        (("--set", f"{URL},tls.certManager.enabled=true"), "tls.enabled: is false"),
         (("--set", f"{URL},config.grpc.port=7000"), "set service.grpc.port"),
         (("--set", f"{URL},config.http.port=9090"), "set service.http.port"),
         (("--set", f"{URL},config.metrics.port=9000"), "config.metrics.port: is 9000"),
@@ -260,6 +263,12 @@ def test_an_archive_that_is_full_does_not_evict_the_pod() -> None:
     archive = ArchiveSettings(**service_file(manifests)["archive"])
     assert limit.endswith("Gi")
     assert float(limit.removesuffix("Gi")) * 2**30 >= archive.max_bytes + 2**30, "history takes its part too"
+
+
+def test_a_reader_stays_with_the_replica_that_has_his_replays_and_keda_does_not() -> None:
+    manifests = default()
+    assert one(manifests, "Service", "-http")["spec"]["sessionAffinity"] == "ClientIP"
+    assert "sessionAffinity" not in one(manifests, "Service")["spec"]
 
 
 def test_only_keda_and_prometheus_come_in_from_other_namespaces() -> None:

@@ -50,7 +50,7 @@ class TimelineView(BaseModel):
     level: float | None = Field(description="The quantile it covers.")
     at: list[int] = Field(description="Where each step begins, in seconds since the epoch.")
     demand: _Numbers = Field(
-        description="Offered load: mean of the step once its bins are known; what a decision saw until then."
+        description="Offered load: mean of the step, once it is known; until then what a decision saw."
     )
     median: _Numbers = Field(
         description="Demand as it had been forecast for this step, about a lead time before; highest of the "

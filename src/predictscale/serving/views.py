@@ -15,7 +15,7 @@ from predictscale.core.forecast import Components, Forecast
 from predictscale.core.needed import Limit
 from predictscale.core.offered import Rate
 from predictscale.core.plan import Decision, Health, Landing, Mode, OnStale, ReplicaPlan, Stage
-from predictscale.core.state import State, Told
+from predictscale.core.state import State, Told, at_ceiling
 from predictscale.errors import ForecastTooShort
 
 
@@ -289,7 +289,7 @@ def row_view(decision: Decision, *, fares: Told, money: Money | None, now: datet
         expected_peak=_expected_peak(decision),
         lead_time_s=policy.lead_time_s,
         max_replicas=policy.max_replicas,
-        at_ceiling=decision.plan.target >= policy.max_replicas,
+        at_ceiling=at_ceiling(decision),
         saved_replica_hours=None if savings is None else savings.saved_h(Way.REACTIVE),
         saved_money=saved_money,
         currency=None if money is None or saved_money is None else money.currency,

@@ -94,6 +94,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail (printf "config.%s.port: is %v, the pod's port is %v; %s" $server $own $port (ternary "leave it out" (printf "set service.%s.port" $server) (eq $server "metrics"))) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (not .Values.tls.enabled) (or .Values.tls.existingSecret .Values.tls.clientAuth .Values.tls.certManager.enabled) -}}
+{{- fail "tls.enabled: is false, and others of tls.* are set; enable it, or leave them out, for gRPC would be in plain text" -}}
+{{- end -}}
 {{- if and (dig "grpc" "tls" false .Values.config) (not .Values.tls.enabled) -}}
 {{- fail "config.grpc.tls: set tls.enabled and tls.existingSecret instead; the kubelet's gRPC probe speaks no TLS, and would kill the pod" -}}
 {{- end -}}
