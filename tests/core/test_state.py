@@ -13,7 +13,7 @@ from predictscale.core.demand import Observation
 from predictscale.core.events import PlannedEvent, planned
 from predictscale.core.forecast import Forecast
 from predictscale.core.plan import Decision, Memory, OnStale, Policy
-from predictscale.core.state import State, at_ceiling, author_of, stands_in, state_of
+from predictscale.core.state import State, at_ceiling, author_of, cut_by_ceiling, stands_in, state_of
 from worlds import CHAT, NOON, at, flat_forecast, held, policy, seen
 
 HOME = ("oracle",)
@@ -152,3 +152,8 @@ def test_the_ceiling_is_reached_when_as_many_are_wanted_as_there_may_be() -> Non
     for most, reached in ((4, True), (5, True), (6, True), (7, False)):
         made = decided(seen(50), forecast=flat_forecast(60), obeyed=policy(max_replicas=most))
         assert at_ceiling(made) is reached
+
+
+@pytest.mark.parametrize(("demand", "cut"), [(95.0, False), (100.0, False), (101.0, True)])
+def test_a_ceiling_cuts_what_is_above_it_and_not_what_just_reaches_it(demand: float, cut: bool) -> None:  # noqa: FBT001 - one of a table
+    assert cut_by_ceiling(decided(seen(demand), obeyed=policy(max_replicas=10))) is cut

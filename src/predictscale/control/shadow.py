@@ -20,7 +20,7 @@ from predictscale.core.counterfactual import Account, PlainHpa, Savings
 from predictscale.core.outcome import SCORED_LEVELS, Outcome
 from predictscale.core.plan import Decision, Health, Mode
 from predictscale.core.series import Floats
-from predictscale.core.state import at_ceiling
+from predictscale.core.state import cut_by_ceiling
 
 HOUR_S = 3600.0
 
@@ -191,13 +191,11 @@ class ShadowMeter:
         row = self._row(decision.seen.now)
         doubtful = decision.plan.health not in _KNOWING or not decision.answer.available
         self._doubt_s = self._doubt_s + elapsed_s if doubtful else 0.0
-        granted = decision.plan.granted
         row[_DECIDED] += elapsed_s
         row[_DOUBT] += elapsed_s if doubtful else 0.0
         row[_LONGEST] = max(row[_LONGEST], self._doubt_s)
         row[_FORECAST] += elapsed_s if decision.forecast is not None else 0.0
-        cut = at_ceiling(decision) or (granted is not None and granted.limited)
-        row[_CUT] += elapsed_s if cut else 0.0
+        row[_CUT] += elapsed_s if cut_by_ceiling(decision) else 0.0
         if decision.outcomes:
             lead_s = decision.policy.lead_time_s
             outcome = min(decision.outcomes, key=lambda each: abs(each.lead_s - lead_s))

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from predictscale.core.demand import Observation
-from predictscale.core.plan import Decision, Health, OnStale, Policy
+from predictscale.core.plan import Decision, Health, OnStale, Policy, Stage
 
 _EVENTS = " with planned event "
 """What a forecast that planned events changed adds to its author's name, see `core.events.planned`."""
@@ -73,6 +73,13 @@ def stands_in(decision: Decision, home: Collection[str]) -> str | None:
 def at_ceiling(decision: Decision) -> bool:
     """Whether as many replicas are wanted as the owner allows at most, or more."""
     return decision.plan.target >= decision.policy.max_replicas
+
+
+def cut_by_ceiling(decision: Decision) -> bool:
+    """Whether the forecast, or what is here, wants more replicas than the owner or a budget allows."""
+    granted = decision.plan.granted
+    wanted = next((s.value for s in decision.plan.steps if s.stage is Stage.STABILIZE), 0.0)
+    return wanted > decision.policy.max_replicas or (granted is not None and granted.limited)
 
 
 def _holding(
