@@ -1,15 +1,19 @@
-"""What the site makes of links that leave docs/, and of the decision records.
+"""What the site makes of links that leave docs/, of headings, and of the decision records.
 
 In the checkout `[the chart](../deploy/chart/predictscale/README.md)` is a link. The site has
 no such page, and the project's files have no address of their own yet, so there the path stands
 in the text. A path that does not exist is a warning, which the strict build makes an error. Decision
 records are listed in the navigation by their numbers, so that a new one need not be entered anywhere.
+A heading that begins with a digit gets an anchor that does not: the theme's script takes anchors for
+CSS selectors, and stops at one that is none.
 """
 
 import logging
 import re
 from pathlib import Path
 from typing import Any
+
+from markdown.extensions.toc import slugify
 
 log = logging.getLogger("properdocs.hooks.site_links")
 
@@ -18,12 +22,19 @@ _FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
 def on_config(config: Any, **_: object) -> Any:
-    """The settings with the decision records at the end of the navigation; called by the site's builder."""
+    """The settings with our anchors and the decision records; called by the site's builder."""
+    config.mdx_configs.setdefault("toc", {})["slugify"] = anchor
     docs = Path(config.docs_dir)
     records = [path.relative_to(docs).as_posix() for path in sorted(docs.glob("adr/*.md"))]
     if config.nav is not None and records:
         config.nav.append({"Decisions": records})
     return config
+
+
+def anchor(heading: str, separator: str) -> str:
+    """The anchor of a heading, which is a CSS selector behind its `#`."""
+    plain = slugify(heading, separator)
+    return f"n{plain}" if plain[:1].isdigit() else plain
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: object) -> str:

@@ -1,6 +1,7 @@
 """From a question about a workload to what a worker is asked: which history, which settings, which chain."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,11 +17,14 @@ from predictscale.config.presets import load_presets
 from predictscale.config.settings import ServiceSettings, WorkloadSettings
 from predictscale.control.reading import Reading
 from predictscale.control.store import DecisionStore
-from predictscale.control.whatif import WhatIfQueue
+from predictscale.control.whatif import MOST_WAITING, WhatIfQueue
 from predictscale.core.series import MetricWindow
 from predictscale.core.slo import Slo
-from predictscale.errors import AnswerUnavailable, SettingsError
+from predictscale.errors import AnswerUnavailable, RefuseMore, SettingsError
 from predictscale.meters import Meters
+from predictscale.simulate.audit import Lived
+from predictscale.simulate.backtest import Trial
+from predictscale.simulate.relive import Past
 from scenes import GRID, settings_of
 
 NOW = datetime(2026, 3, 9, 12, tzinfo=UTC)
@@ -126,3 +130,35 @@ def test_a_question_that_changes_nothing_has_one_answer_and_progress_ends_at_all
     assert [each.policy for each in found.rivals] == ["static", "stock-reactive", "tuned-reactive"]
     assert found.rivals[0].cost_to_static == pytest.approx(1, abs=0.2)
     assert float(told.read_text()) == pytest.approx(1.0)
+
+
+def test_both_sides_are_late_by_the_same_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = replace(settings_of(), slo=Slo(max_violation=0.02, wait_s=600.0))
+    asked = question({"days": 1, "settings": {"quantile": 0.9}}, settings=patient)
+    judged_by: list[float] = []
+
+    async def lived(trial: Trial, past: Past, chosen: Sequence[str], **_: object) -> Lived:
+        del past
+        judged_by.append(trial.wait_s)
+        return Lived(plans={name: trial.clairvoyant() for name in chosen}, ours=None)
+
+    monkeypatch.setattr("predictscale.bootstrap.whatif.lived", lived)
+    assert answer(asked, str(tmp_path / "progress")).wait_s == 5.0
+    assert judged_by == [5.0, 5.0]
+
+
+def test_a_question_that_is_refused_or_never_answered_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    async def asked_too_often() -> list[float]:
+        asked = what_ifs(shop(days=3.0, step_s=60.0))
+        jobs = [asked.ask(settings_of(), {"days": 1}) for _ in range(MOST_WAITING)]
+        with pytest.raises(RefuseMore):
+            asked.ask(settings_of(), {"days": 1})
+        await asked.queue.stop()
+        return [job.progress for job in jobs]
+
+    assert asyncio.run(asked_too_often()) == [0.0] * MOST_WAITING
+    assert not list(tmp_path.iterdir())

@@ -83,6 +83,8 @@ def test_a_disk_that_is_full_costs_one_file_and_not_the_answer(
         (found,) = (each for each in arguments if isinstance(each, Found))
         found.workloads.append(examine(job("ml/[/chat]", demand())))
 
+    # What it does to the log of this process, other tests would not see theirs for.
+    monkeypatch.setattr("predictscale.bootstrap.configure_logging", lambda **_: None)
     # The package holds the command under this name.
     monkeypatch.setattr(sys.modules["predictscale.cli.audit"], "_looked", looked)
     html = tmp_path / "page.html"

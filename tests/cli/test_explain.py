@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import typer
@@ -14,6 +15,7 @@ from closed_desk import closed_desk
 from past_scenes import decided, rising
 from predictscale.cli import app
 from predictscale.cli.explain import when
+from predictscale.cli.remote import _hints
 from predictscale.clock import ManualClock
 from predictscale.control.decisionlog import DecisionLog
 from predictscale.control.store import DecisionStore
@@ -128,6 +130,18 @@ def test_in_shadow_mode_both_staircases_are_explained(served: Served) -> None:
     said = served.say("explain", "prod/chat", "--at", "12:00")
     assert "(only recorded: shadow mode)" in said
     assert "without a forecast, which is published" in said
+
+
+def test_where_replicas_are_unknown_it_is_said_what_to_look_at() -> None:
+    told: dict[str, Any] = {"health": "ok", "current_replicas": None, "notes": []}
+    assert "kube-state-metrics" in " ".join(_hints(told))
+    assert not list(_hints({**told, "notes": ["replicas could not be read: ConnectError"]}))
+    assert not list(_hints({**told, "current_replicas": 3}))
+
+
+def test_where_demand_was_never_seen_it_is_said_what_to_look_at(served: Served) -> None:
+    served.decide(0, None)
+    assert "do backend, selector and namespace fit?" in served.say("plan", "prod/chat")
 
 
 def test_the_newest_is_told_by_plan_in_the_same_words(served: Served) -> None:

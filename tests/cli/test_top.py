@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from closed_desk import closed_desk
 from past_scenes import decided, rising
 from predictscale.cli import app
-from predictscale.cli.top import Asked, frame, look
+from predictscale.cli.top import Asked, Seen, frame, look
 from predictscale.clock import ManualClock
 from predictscale.control.store import DecisionStore
 from predictscale.core.demand import WorkloadId
@@ -106,6 +106,25 @@ def test_all_pages_are_printed_at_once_and_a_screen_tells_what_it_hides(
         served.decide(f"w{number:02}", 10)
     assert [row[0] for row in served.rows("--sort", "name")] == [f"prod/w{number:02}" for number in range(23)]
     assert "and 18 more" in drawn(lost=None, asked=Asked(url=served.url), rows=5)
+
+
+def test_refused_triggers_are_told_with_their_reasons_and_no_more_than_a_few() -> None:
+    each = {"namespace": "llm", "problems": ["maxReplicas: is missing", "[b]: is no key"]}
+    refused = [{**each, "scaled_object": f"w{number}"} for number in range(9)]
+    fleet = {
+        "version": "1",
+        "workloads": 0,
+        "waiting": 0,
+        "refused": 9,
+        "target_replicas": 0,
+        "now": "2026-03-02T12:00Z",
+    }
+    console = Console(file=io.StringIO(), width=170)
+    console.print(frame(Seen(fleet=fleet, rows=[], total=0, refused=refused)))
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert "refused: llm/w0: maxReplicas: is missing; [b]: is no key" in said
+    assert said.count("refused: llm/") == 3
 
 
 def test_names_are_no_markup(served: Served) -> None:

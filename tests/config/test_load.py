@@ -171,6 +171,14 @@ def test_a_problem_says_where_what_came_what_would_do_and_why(tmp_path: Path) ->
     ("content", "complaint"),
     [
         ({"grpc": {"port": 8080}}, "http.port: 8080 is grpc.port too; give each server its own"),
+        (
+            {"cache": {"path": "/data/x.db"}, "archive": {"path": "/data/x.db"}},
+            "archive.path: /data/x.db is cache.path too; give each its own file",
+        ),
+        (
+            {"events": {"path": "/data/x"}, "http": {"audit_path": "/data/x", "write_token_file": "/data/t"}},
+            "http.audit_path: /data/x is events.path too",
+        ),
         ({"loop": {"step_s": 7}}, "loop.step_s: 7 does not divide a day"),
         ({"loop": {"history_s": "90s"}}, "loop.history_s: 90 is shorter than two steps of 60"),
         ({"loop": {"tick_s": 0}}, "loop.tick_s: 0; must be above 0"),

@@ -259,7 +259,8 @@ def test_triggers_of_others_are_not_judged(tmp_path: Path) -> None:
 
 def test_all_documents_and_lists_of_a_file_are_checked(tmp_path: Path) -> None:
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "shop"}}
-    listed = {"apiVersion": "v1", "kind": "List", "items": [manifest(name="b"), deployment]}
+    other = manifest({**INLINE, "target": "till"}, name="b")
+    listed = {"apiVersion": "v1", "kind": "List", "items": [other, deployment]}
     found = checked(tmp_path, deployment, manifest(name="a"), None, listed)
     assert clean(found)
     assert [subject.split(":")[0] for subject in found.subjects] == [
@@ -336,3 +337,25 @@ def test_a_misshapen_manifest_is_survived(
     ):
         found = checked(tmp_path_factory.getbasetemp(), document)
         assert bool(found.subjects) or not found.problems
+
+
+def test_a_target_that_is_not_what_is_scaled_is_warned_of(tmp_path: Path) -> None:
+    written = manifest()
+    written["spec"]["scaleTargetRef"]["name"] = "shopp"
+    assert "shop while spec.scaleTargetRef.name is 'shopp'" in warning(checked(tmp_path, written))
+
+
+def test_two_scaled_objects_of_one_target_are_warned_of(tmp_path: Path) -> None:
+    second = manifest()
+    second["metadata"]["name"] = "second"
+    told = warning(checked(tmp_path, manifest(), second))
+    assert "ScaledObject web/second: spec.scaleTargetRef.name" in told
+    assert "scaled by ScaledObject web/shop too" in told
+
+
+def test_scaled_objects_of_two_namespaces_or_targets_are_no_pair(tmp_path: Path) -> None:
+    elsewhere, other = manifest(), manifest({**INLINE, "target": "till"})
+    elsewhere["metadata"]["namespace"] = "test"
+    other["metadata"]["name"] = "till"
+    other["spec"]["scaleTargetRef"]["name"] = "till"
+    assert not checked(tmp_path, manifest(), elsewhere, other).warnings

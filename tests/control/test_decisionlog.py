@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import structlog.testing
 from hypothesis import given, settings
@@ -411,6 +412,19 @@ async def test_a_decision_that_cannot_be_told_does_not_hold_up_the_others() -> N
     assert await kept(log) == [0, 120]
     assert faults(meters, "encode") == 1
     await log.aclose()
+
+
+@pytest.mark.parametrize("plain", [np.int64(3), 2**70])
+async def test_a_number_that_sqlite_does_not_take_does_not_hold_up_the_others(path: Path, plain: Any) -> None:
+    meters = Meters()
+    async with log_at(path, meters) as log:
+        log.note(decided(0))
+        log.note(decided(60), plain=plain)
+        log.note(decided(120))
+        await log.flush()
+        assert log.state.problem is None
+        assert await kept(log) == [0, 120]
+    assert faults(meters, "encode") == 1
 
 
 async def test_noting_does_not_wait_for_a_write_that_is_under_way() -> None:

@@ -131,7 +131,7 @@ async def test_it_holds_from_the_stated_time_after_its_boundary_and_not_before()
     assert one.taught_at(since + timedelta(seconds=60)) is newest
 
 
-async def test_what_took_long_to_learn_holds_from_the_first_tick_that_has_it() -> None:
+async def test_what_took_long_to_learn_holds_from_when_it_was_due_as_it_does_elsewhere() -> None:
     may_end = asyncio.Event()
 
     async def slow(lesson: Lesson) -> Taught:
@@ -146,10 +146,12 @@ async def test_what_took_long_to_learn_holds_from_the_first_tick_that_has_it() -
     await one.settled()
     late = NOON + timedelta(minutes=30)
     one.start_due(late)
-    assert one.taught_at(late - TICK) is None
     told = one.taught_at(late)
     assert told is not None
     assert told.at <= NOON
+    due = told.at + timedelta(seconds=SETTLE_S + ANSWERED_S)
+    assert one.taught_at(due) is told
+    assert one.taught_at(due - TICK) is None
     await one.stop()
 
 

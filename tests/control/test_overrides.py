@@ -20,8 +20,9 @@ from predictscale.control.overrides import NOTHING, OverrideBook
 from predictscale.control.shelf import ModelShelf
 from predictscale.control.tracker import Tracker
 from predictscale.core.demand import WorkloadId
-from predictscale.core.plan import Decision, Mode, OnStale
+from predictscale.core.plan import Decision, Mode, OnStale, Stage
 from predictscale.core.series import MetricWindow
+from predictscale.core.state import state_of
 from predictscale.errors import FileUnusable, RefuseMore, SettingsError
 from predictscale.meters import Meters
 from predictscale.sources.cached import CachedSource
@@ -187,9 +188,26 @@ async def test_there_is_a_limit_and_of_one_workload_the_oldest_that_ended_goes_f
     assert now.pause is not None
     assert now.pause.reason == "5"
     assert now.mode is not None
+    # Whose beginning is forgotten is one pause still, and a day is its most.
+    assert now.paused_since == NOW
+    with pytest.raises(SettingsError, match="within 1d of its beginning"):
+        await book.pause(SHOP, a_pause(**{"for": "24h"}), at=NOW + minutes(7), by="ann")
     await book.pause(CHAT, a_pause(), at=NOW, by="ann")
     with pytest.raises(RefuseMore, match="4 overrides are on record"):
         await book.pause(WorkloadId("prod", "third"), a_pause(), at=NOW, by="ann")
+
+
+async def test_what_has_ended_never_stands_in_the_way_of_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overrides, "MOST", 5)
+    book = OverrideBook()
+    many = [WorkloadId("prod", f"shop-{number}") for number in range(12)]
+    for number, workload in enumerate(many):
+        await book.pause(workload, a_pause(), at=NOW + minutes(10 * number), by="ann")
+    assert [workload.name for workload in many if book.at(workload, NOW + minutes(111)).pause] == [
+        "shop-9",
+        "shop-10",
+        "shop-11",
+    ]
 
 
 # What ticks make of it.
@@ -255,6 +273,8 @@ async def test_a_paused_fleet_does_not_shrink_may_grow_and_shrinks_when_the_paus
     assert targets(paused) == sorted(targets(paused))
     assert min(targets(paused)) >= 20
     assert max(targets(paused)) >= 30
+    stays = next(step.because for step in paused[-1].plan.steps if step.stage is Stage.STABILIZE)
+    assert stays.endswith("; no fewer while the fleet is paused")
     note = paused[-1].notes[0]
     assert note.startswith(
         "paused by ann: a launch (the fleet does not shrink until 2026-03-02 08:33:00 UTC)"
@@ -303,6 +323,11 @@ async def test_data_that_goes_away_does_not_shrink_a_paused_fleet() -> None:
     paused = await scene.run(tracker, ticks=4 * 8)
     assert set(targets(paused)) == {targets(paused)[0]}
     assert paused[-1].policy.on_stale is OnStale.HOLD
+    stays = next(step.because for step in paused[-1].plan.steps if step.stage is Stage.STABILIZE)
+    assert stays.endswith("stays while the fleet is paused")
+    # Not by its owner's wish.
+    told = state_of(paused[-1], told=True).because
+    assert told.endswith("the fleet is paused, so the last good target stays")
     await scene.book.resume(SHOP, at=scene.now, by="ann")
     assert targets(await scene.run(tracker, ticks=2))[-1] == 1
 
@@ -369,3 +394,51 @@ async def test_a_pause_from_the_very_tick_at_which_the_fleet_would_shrink_keeps_
     (*_, last) = targets(await scene.run(tracker, ticks=falls))
     await scene.book.pause(SHOP, a_pause(), at=scene.now + timedelta(seconds=15), by="ann")
     assert targets(await scene.run(tracker, ticks=1)) == [last]
+
+
+async def test_a_fleet_that_an_hpa_is_about_to_shrink_stays_when_it_is_paused_and_goes_after() -> None:
+    scene = Paused(stepwise((3, 20), (20, 5)))
+    tracker = scene.tracker()
+    (*_, last) = targets(await scene.run(tracker, ticks=4 * 7))
+    assert last < 10
+    await scene.book.pause(SHOP, a_pause(), at=scene.now, by="ann", replicas=18)
+    await scene.run(tracker, ticks=2)
+    await scene.book.pause(SHOP, a_pause("more"), at=scene.now, by="ann", replicas=17)
+    (*_, kept) = await scene.run(tracker, ticks=4)
+    assert kept.plan.published == kept.reactive.published == 18
+    assert "18 were there when the fleet was paused, and stay" in {s.because for s in kept.plan.steps}
+    (restarted,) = await scene.run(scene.tracker(), ticks=1)
+    assert restarted.plan.steps == kept.plan.steps
+    await scene.book.resume(SHOP, at=scene.now, by="ann")
+    assert max(targets(await scene.run(tracker, ticks=1))) <= last
+
+
+async def test_what_was_there_is_kept_across_restarts(path: Path) -> None:
+    await OverrideBook(path).pause(SHOP, a_pause(), at=NOW, by="ann", replicas=18)
+    assert OverrideBook(path).at(SHOP, NOW).paused_with == 18
+    await OverrideBook(path).pause(CHAT, a_pause(), at=NOW, by="ann")
+    assert OverrideBook(path).at(CHAT, NOW).paused_with == 0
+
+
+@pytest.mark.parametrize("pause", ["2h", None])
+async def test_shadow_mode_takes_a_forecast_out_at_once_unless_its_fleet_is_paused(pause: str | None) -> None:
+    scene, kept = Paused(stepwise((3, 20), (3, 40), (60, 20))), History(path=None, meters=Meters())
+    tracker = scene.tracker(kept)
+    (*_, live) = await scene.run(tracker, ticks=4)
+    while live.answer.published <= live.reactive.published:
+        (live,) = await scene.run(tracker, ticks=1)
+    if pause is not None:
+        # Between two ticks, as people do.
+        since = scene.now + timedelta(seconds=1)
+        await scene.book.pause(SHOP, a_pause(**{"for": pause}), at=since, by="ann")
+        (live,) = await scene.run(tracker, ticks=1)
+    await scene.book.set_mode(SHOP, a_mode(), at=scene.now, by="ann")
+    shadowed = await scene.run(tracker, ticks=4 * 6)
+    assert {each.policy.mode for each in shadowed} == {Mode.SHADOW}
+    told = [each.answer.published for each in (live, *shadowed)]
+    (restarted,) = await scene.run(scene.tracker(kept), ticks=1)
+    assert restarted.answer.published == told[-1]
+    if pause is not None:
+        assert told == sorted(told)
+    else:
+        assert told[1] < told[0]

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictscale.control.rhythm import fit_boundary, fit_window
+from predictscale.control.rhythm import fit_boundary, fit_window, next_boundary
 from predictscale.core.demand import WorkloadId
 from predictscale.core.series import MetricWindow
 
@@ -57,3 +57,22 @@ def test_a_fit_learns_from_the_first_known_bin_on() -> None:
 def test_where_nothing_is_known_there_is_nothing_to_learn_from() -> None:
     nothing = MetricWindow(NOON, 60.0, np.full(5, np.nan))
     assert len(fit_window(nothing, nothing.end, history_s=300.0)) == 0
+
+
+@given(
+    seconds=SECONDS,
+    name=st.text("abc", min_size=1),
+    known_s=st.sampled_from([0.0, 1e6]),
+    refit_s=st.sampled_from([900.0, 3600.0]),
+)
+def test_the_next_boundary_is_when_the_boundary_moves_on(
+    seconds: int, name: str, known_s: float, refit_s: float
+) -> None:
+    at, workload = NOON + timedelta(seconds=seconds), WorkloadId("prod", name)
+    due = next_boundary(at, workload=workload, known_s=known_s, refit_s=refit_s)
+
+    def of(instant: datetime) -> datetime:
+        return fit_boundary(instant, workload=workload, known_s=known_s, step_s=60.0, refit_s=refit_s)
+
+    assert due > at
+    assert of(due - timedelta(seconds=1)) == of(at) < of(due)

@@ -1,7 +1,9 @@
 """Kept decisions as columns: the grid, what stands in a step, and forecasts beside what came."""
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from past_scenes import decided, rising
 from predictscale.control.decisionline import line_of
 from predictscale.control.timeline import BANDS, LAST, Timeline, step_for, timeline
 from predictscale.core.plan import Decision, Health
+from predictscale.core.series import MetricWindow
 from predictscale.sources.archivefile import Line
 from worlds import at, policy
 
@@ -111,3 +114,22 @@ def test_every_column_has_a_row_for_each_step_and_nothing_is_counted_twice(
     assert told.at_s == list(range(told.at_s[0], told.at_s[-1] + 1, told.step_s))
     known = {int((NOON_S + second) // told.step_s) * told.step_s for second in seconds}
     assert {a for a, n in zip(told.at_s, told.counts["target"], strict=True) if n is not None} == known
+
+
+def test_demand_is_the_mean_of_whole_bins_where_they_are_known_and_a_sample_elsewhere() -> None:
+    lines = lines_of(*(decided(60.0 * minute, 1000.0) for minute in range(6)))
+    bins = MetricWindow(at(60), 60.0, np.array([10.0, 20.0, math.nan, 40.0]))
+
+    def demand(points: int, bins: MetricWindow) -> list[float | None]:
+        told = timeline(lines, since_s=NOON_S, until_s=NOON_S + 300, points=points, bins=bins)
+        return told.numbers["demand"]
+
+    assert demand(10, bins) == [1000.0, 10.0, 20.0, 1000.0, 40.0, 1000.0]
+    assert demand(4, bins.between(at(120), at(300))) == [1000.0, 1000.0, 1000.0], (
+        "no step has all of its bins"
+    )
+    full = MetricWindow(at(120), 60.0, np.array([20.0, 30.0]))
+    assert demand(4, full) == [1000.0, 25.0, 1000.0]
+    assert demand(10, full.resample(120.0, least_known=0.1)) == [1000.0] * 6, (
+        "a bin of two steps tells neither"
+    )

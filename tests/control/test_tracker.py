@@ -190,8 +190,8 @@ async def test_how_forecasts_came_out_is_part_of_every_later_decision() -> None:
     first = await scene.run(tracker, ticks=4 * 2)
     assert [outcome.lead_s for outcome in first.outcomes] == [60]
     later = await scene.run(tracker, ticks=4 * 60)
-    short, lead = later.outcomes
-    assert (short.lead_s, lead.lead_s) == (60, 240)
+    short, lead, twice = later.outcomes
+    assert (short.lead_s, lead.lead_s, twice.lead_s) == (60, 240, 480)
     assert 55 <= lead.scored <= 61
     assert lead.coverage == tuple(sorted(lead.coverage))
     assert lead.coverage[-1] >= 0.9
@@ -267,13 +267,13 @@ async def test_forecasters_are_told_of_the_workloads_clock_and_holidays_and_of_t
         settings_of(), calendar=Calendar("Europe/Berlin", days), prophet=ProphetSettings(changepoints=3)
     )
     tracker = scene.tracker(settings)
-    await scene.run(tracker, ticks=2)
+    await scene.run(tracker, ticks=4 * 61)
     assert {context.calendar for context in scene.fits.contexts} == {Calendar("Europe/Berlin", days[1:])}
     assert {context.prophet.changepoints for context in scene.fits.contexts} == {3}
-    quick, whole = scene.fits.previous
-    assert quick is None
-    assert whole is not None
-    assert whole.model == "seasonal-naive-day"
+    first, second = scene.fits.previous
+    assert first is None
+    assert second is not None
+    assert second.model == "seasonal-naive-day"
 
 
 async def test_history_that_came_a_tick_late_is_forecast_from_within_its_own_bin() -> None:

@@ -112,7 +112,10 @@ def test_stale_says_what_the_owner_wants_of_it(on_stale: OnStale) -> None:
 def test_demand_that_was_never_seen_is_unknown_and_then_nothing_is_told() -> None:
     made = decided(seen(None), notes=("no backend is chosen",))
     assert state_of(made, told=True) == (State.UNKNOWN, "demand was never seen: no backend is chosen")
-    assert state_of(made, told=False).state is State.UNAVAILABLE
+    assert state_of(made, told=False) == (
+        State.UNAVAILABLE,
+        "KEDA is told UNAVAILABLE: demand was never seen: no backend is chosen",
+    )
 
 
 def test_a_decision_that_is_too_old_is_unavailable_and_says_since_when() -> None:

@@ -55,6 +55,11 @@ def test_what_leaves_the_documents_is_told_as_a_path(site: Path) -> None:
     assert 'href="../deploy' not in page
 
 
+def test_anchors_are_selectors_for_the_themes_script_stops_at_one_that_is_none(site: Path) -> None:
+    for page in {*site.rglob("*.html")} - {site / "404.html"}:  # the theme's own
+        assert not re.findall(r"<h[1-6] id=\"[0-9][^\"]*", page.read_text()), page
+
+
 @pytest.mark.parametrize("text", ["[gone](gone.md)", "[gone](index.md#gone)", "[gone](../gone/file.yaml)"])
 def test_a_broken_link_fails_the_build(text: str, tmp_path: Path) -> None:
     docs = tmp_path / "docs"

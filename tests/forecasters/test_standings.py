@@ -301,3 +301,57 @@ def test_the_reason_says_why_one_with_less_loss_does_not_serve() -> None:
     assert isinstance(fitted, Crowned)
     assert fitted.because.startswith("home serves")
     assert fitted.because.endswith("(but not in each part of the judged days)")
+
+
+def test_each_candidate_that_was_asked_says_why_it_did_or_did_not_come_first() -> None:
+    home, steady = wrong("home", 2.0), wrong("steady", 1.3)
+    fickle, bad = changing("fickle", before=1.0, since=2.2), wrong("bad", 5.0)
+    broken = scripted("broken", FitFailed("no convergence"))
+    told = by_name(judge((home, fickle, steady, bad, broken, LastValue()), history(0)))
+    losses = {name: standing.loss or 0.0 for name, standing in told.items()}
+    assert told["last-value"].because == (
+        f"its loss of 1.000 over the judged days is below 0.9 of the {losses['home']:.3f} of home, which is "
+        "at home, and not behind in each part of them"
+    )
+    assert told["steady"].because == "last-value is better still"
+    assert told["home"].because == "it is at home, but last-value is better all through the judged days"
+    assert told["bad"].because == (
+        f"its loss of {losses['bad']:.3f} is not below 0.9 of the {losses['home']:.3f} of home"
+    )
+    assert told["fickle"].because.startswith(
+        f"its loss of {losses['fickle']:.3f} is below the {losses['home']:.3f} of home on the whole, but not "
+        "in each part of the judged days: in part 4 of 4 it is "
+    )
+    assert told["broken"].because == "it cannot answer: no convergence"
+
+
+def test_the_first_candidate_says_that_it_stays_because_none_is_better() -> None:
+    told = by_name(judge((wrong("home", 1.0), wrong("other", 1.2)), history(0)))
+    assert told["home"].because == (
+        "it is at home, and no other is clearly better in each part of the judged days"
+    )
+
+
+def test_a_first_candidate_that_cannot_answer_and_who_replaces_it_say_so() -> None:
+    broken = scripted("broken", FitFailed("no convergence"))
+    first, second = judge((broken, wrong("other", 1.2)), history(0))
+    assert first.because == "broken, which is at home, cannot answer: no convergence"
+    assert second.because == "it is at home and cannot answer: no convergence"
+
+
+def test_one_that_holds_the_first_candidate_says_by_which_margin_it_is_better() -> None:
+    first, second = judge((wrong("native", 1.3), wrong("boosted", 1.25)), history(0))
+    assert first.name == "boosted"
+    assert first.because.endswith(f"is below 0.97 of the {second.loss:.3f} of native, which is at home")
+    assert second.because == "it is at home, but boosted, which holds it within itself, is slightly better"
+
+
+def test_who_rests_keeps_the_reason_of_when_it_was_judged_across_restarts() -> None:
+    home, loser = wrong("home", 1.0), wrong("loser", 3.0)
+    first = judge((home, loser), history(0))
+    again = judge((home, loser), history(1), past=first)
+    assert again[-1] == first[-1]
+    assert again[-1].because.startswith("its loss of ")
+    kept = decode(encode(Crowned(FittedChain((LastValue().fit(history(0)),), high=1.0), first)))
+    assert isinstance(kept, Crowned)
+    assert kept.standings == first

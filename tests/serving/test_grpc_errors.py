@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -90,6 +91,20 @@ async def test_a_decision_that_says_nothing_is_unavailable_with_its_reason() -> 
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
             assert refused.value.details() == "prod/chat is stale: no sample for 600 s"
         assert len((await client.stub.GetMetricSpec(CHAT.ref)).metricSpecs) == 1
+
+
+async def test_unavailable_says_what_is_not_known_and_why_it_could_not_be_read() -> None:
+    desk, made = FakeDesk(), decision(5, available=False, because="demand was never seen")
+    landed = replace(made.plan.steps[0], because="published as it is")
+    why = ("lead time: configured", "demand could not be read: ConnectError")
+    plan = replace(made.plan, steps=(*made.plan.steps, landed))
+    desk.publish(replace(made, plan=plan, reactive=plan, notes=why))
+    async with served(desk) as server, keda(f"127.0.0.1:{server.port}") as client:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.stub.GetMetrics(METRICS)
+        assert refused.value.details() == (
+            "prod/chat is stale: demand was never seen; demand could not be read: ConnectError"
+        )
 
 
 async def test_a_desk_that_hangs_costs_each_caller_a_deadline_and_not_the_loop() -> None:

@@ -274,11 +274,18 @@ async def test_an_unknown_workload_is_told_which_there_are(front: Front, reader:
     assert detail == "prod/gone is not followed; known: prod/chat, prod/shop"
 
 
+async def test_a_workload_whose_trigger_is_refused_is_told_why(front: Front) -> None:
+    await front.refuse("code")
+    detail = await front.problem("/api/v1/workloads/prod/code/decision", status=404)
+    refused = "its trigger is refused: scalerMetadata.maxReplicas: is missing; give a number"
+    assert detail == f"prod/code is not followed: {refused}"
+
+
 @pytest.mark.parametrize("reader", READERS)
 async def test_a_workload_without_a_decision_is_told_to_wait(front: Front, reader: str) -> None:
     await front.follow("chat")
     detail = await front.problem(f"{ONE}{reader}", status=404)
-    assert detail == "prod/chat has no decision yet: its history is being read"
+    assert detail == "prod/chat has no decision yet: its history is being read; ask again in some seconds"
 
 
 async def test_of_many_workloads_only_some_are_named(front: Front) -> None:

@@ -20,9 +20,11 @@ from predictscale.simulate.audit import (
     KNOWN,
     LEAST_DAYS,
     OURS,
+    SHARE,
     Outcome,
     Saving,
     Tell,
+    _savings,
     at_equal_lateness,
     frontier,
     lived,
@@ -33,8 +35,9 @@ from predictscale.simulate.backtest import STEP_S, Trial
 from predictscale.simulate.forecastable import forecastable
 from predictscale.simulate.plant import Counts
 from predictscale.simulate.relive import Past
+from predictscale.simulate.rivals import DAY_S
 from predictscale.simulate.roster import RIVALS
-from predictscale.simulate.world import demand_grid
+from predictscale.simulate.world import Tally, demand_grid
 
 STEPS_A_DAY = 5760
 
@@ -93,6 +96,26 @@ def test_a_part_of_a_day_at_the_end_leaves_the_saving_within_its_interval() -> N
     assert saving.low is not None
     assert saving.high is not None
     assert saving.low <= saving.replica_hours <= saving.high < 0
+
+
+@pytest.mark.parametrize("days", [LEAST_DAYS, 7, 14])
+def test_a_range_holds_what_other_days_save_as_often_as_it_says(days: int) -> None:
+    rng, held = np.random.default_rng(days), 0
+    for _ in range(400):
+        saved = rng.normal(10, 3, size=days)
+        whole = Tally(
+            start=MONDAY,
+            bin_s=DAY_S,
+            arrived=np.ones(days),
+            late=np.zeros((2, days)),
+            billed=np.vstack((np.full(days, 50.0), 50 + saved)) * 3600,
+        )
+        (found,) = _savings((OURS, "static"), whole, span_days=days)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 10 * days <= found.high
+    # Of 400 the standard deviation of this share is 2 %.
+    assert held / 400 == pytest.approx(SHARE, abs=0.05)
 
 
 def test_days_that_are_all_alike_leave_no_doubt() -> None:

@@ -377,8 +377,8 @@ def test_fits_see_the_usual_demand_and_the_fit_before() -> None:
     )
     foresight = Foresight(whole, [Watching()], reach_s=315.0, refit_s=1800.0, events=[event])
     first = MONDAY + timedelta(days=1)
-    # What is found due at a tick serves at the next one.
-    foresight.of_ticks([first, *(first + timedelta(minutes=30 * turn, seconds=15) for turn in range(3))])
+    # A fit serves five minutes after its boundary.
+    foresight.of_ticks([first + timedelta(minutes=5 + 30 * turn) for turn in range(4)])
     assert before == ["last-value"] * 3
     changed = np.flatnonzero(windows[0].values != whole.values[:1440])
     assert changed.tolist() == list(range(600, 660))
@@ -396,5 +396,5 @@ def test_a_fit_serves_until_the_next_boundary() -> None:
     foresight = Foresight(bins(), [Counting()], reach_s=315.0, refit_s=1800.0)
     start = MONDAY + timedelta(days=1, minutes=10)
     forecast_track(foresight, start=start, ticks=240, lead_s=300.0)
-    # The first one twice: at once with the quick models, then with all.
-    assert [(end - MONDAY).total_seconds() / 60 for end in ends] == [1440, 1440, 1470, 1500]
+    # Ticks from ten minutes past on, of an hour; each fit serves five minutes after its boundary.
+    assert [(end - MONDAY).total_seconds() / 60 for end in ends] == [1440, 1470, 1500]

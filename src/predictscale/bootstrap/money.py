@@ -11,6 +11,9 @@ from predictscale.control.gridwatch import GridWatch
 from predictscale.control.ledger import Ledger
 from predictscale.control.metershelf import MeterShelf
 from predictscale.control.moneybook import MoneyBook
+from predictscale.control.replicahours import ReplicaHours
+from predictscale.core.demand import Signal
+from predictscale.core.plan import Mode
 from predictscale.sources.base import EachSource, Source
 from predictscale.sources.history import History
 
@@ -30,15 +33,24 @@ class Treasury:
         # A workload whose settings change is followed anew while its old tracker still ends.
         self._meters: WeakValueDictionary[tuple[str, float], CounterfactualMeter] = WeakValueDictionary()
 
-    def ledger(self, workload: WorkloadSettings, *, source: Source) -> Ledger:
+    def ledger(
+        self,
+        workload: WorkloadSettings,
+        *,
+        source: Source,
+        replicas: Signal | None = None,
+        archive: Source | None = None,
+    ) -> Ledger:
         """Who keeps a workload's books.
 
         Args:
             workload: Whose; with `backend: auto`, after its backend was found.
             source: Where a query for the grid's intensity is asked, if it can tell series apart.
+            replicas: What tells its replicas, if anything does.
+            archive: The source through the cache, which is asked for their past.
         """
         asked = cast("EachSource", source) if hasattr(source, "read_each") else None
-        key = f"{workload.workload}#{_counted(workload)}"
+        key = f"{workload.workload}#{counted(workload)}"
         return Ledger(
             workload,
             meter=self._meter(key, wait_s=WAIT_S if workload.slo is None else workload.slo.wait_s),
@@ -46,6 +58,7 @@ class Treasury:
             shelf=self._shelf,
             book=self.book,
             grid=None if workload.grid is None else GridWatch(workload.grid, source=asked),
+            paid=_paid(workload, replicas, archive),
         )
 
     def _meter(self, key: str, *, wait_s: float) -> CounterfactualMeter:
@@ -56,7 +69,17 @@ class Treasury:
         return meter
 
 
-def _counted(workload: WorkloadSettings) -> str:
+def _paid(workload: WorkloadSettings, replicas: Signal | None, archive: Source | None) -> ReplicaHours | None:
+    """Who tells what a budget's month has cost; None where the fleet is not ours, or no count has a price."""
+    price = None if workload.price is None or workload.pools else workload.price.per_replica_h
+    if workload.budget is None or price is None or replicas is None or archive is None:
+        return None
+    if workload.mode is Mode.SHADOW:
+        return None
+    return ReplicaHours(replicas, archive=archive, price_per_h=price)
+
+
+def counted(workload: WorkloadSettings) -> str:
     """A hash of what the numbers on the books count: demand of which kind, money of which currency.
 
     What is learnt from, such as planned events, is not in it: a month's spending does not become

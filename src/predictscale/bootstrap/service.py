@@ -55,7 +55,7 @@ from predictscale.control.tracker import Grid, Tracker
 from predictscale.control.tuning import SelfTuning
 from predictscale.control.tuningshelf import TuningShelf
 from predictscale.control.whatif import WhatIfQueue
-from predictscale.core.demand import WorkloadId
+from predictscale.core.demand import SignalName, WorkloadId
 from predictscale.core.events import PlannedEvent
 from predictscale.core.plan import Decision
 from predictscale.errors import AskOwner, Problem, SettingsError
@@ -86,6 +86,8 @@ _log = structlog.get_logger(__name__)
 
 _SPARE_S = 86400.0
 """How much longer than it can be used history is kept."""
+_SCRAPED_S = 1.0
+"""A scrape that began before a tick has ended by then [s]."""
 _FLUSH_TICKS = 4
 """The cache is written every so many ticks; a kill loses no more than that, and it is asked for again."""
 
@@ -168,6 +170,8 @@ class Service:
             store=self.store,
             clock=self.clock,
             tick_s=settings.loop.tick_s,
+            # Only in life do samples come in after their instant.
+            read_after_s=min(_SCRAPED_S, settings.loop.tick_s / 4) if clock is None else 0.0,
             meters=self.meters,
             on_tick=self._on_tick,
             on_decision=self._note,
@@ -288,19 +292,23 @@ class Service:
         source = self._sources.of(workload)
         if workload.sighted is None and workload.backend is not None:
             workload = replace(workload, sighted=outlives_replicas(workload.backend, self._presets))
+        signals = self._signals(workload)
+        archive = CachedSource(
+            source, history=self._history, workload=str(workload.workload), clock=self.clock
+        )
         return Tracker(
             workload,
-            self._signals(workload),
+            signals,
             source=source,
-            archive=CachedSource(
-                source, history=self._history, workload=str(workload.workload), clock=self.clock
-            ),
+            archive=archive,
             fits=self._fits,
             shelf=self._shelf,
             turn=self._turn,
             tuning=self._tuning(workload),
             sizing=self._sizing(workload, source),
-            ledger=self._treasury.ledger(workload, source=source),
+            ledger=self._treasury.ledger(
+                workload, source=source, replicas=signals.get(SignalName.REPLICAS), archive=archive
+            ),
             announced=lambda at: self._announced(workload, at),
             overrides=lambda at: self._overrides.at(workload.workload, at),
             pools=pool_watch(workload, source=source, tick_s=settings.loop.tick_s),
@@ -325,6 +333,11 @@ class Service:
         """Have a workload's models fitted; tells why not, or None if they are."""
         tracker: object = self.loop.tracker(workload)
         return tracker.refit_now() if isinstance(tracker, Refittable) else "nobody follows it"
+
+    def _replicas(self, workload: WorkloadId) -> int | None:
+        """How many replicas a workload has; None if nobody knows, or a spot margin is among them."""
+        latest = self.store.latest(workload)
+        return None if latest is None or latest.policy.pools is not None else latest.seen.fleet.replicas
 
     def _paused_until(self, workload: WorkloadId) -> datetime | None:
         """Until when a person keeps a fleet from shrinking; None if nobody does."""
@@ -406,7 +419,11 @@ class Service:
             money=self._treasury.book,
             events=EventDesk(book=self._events, writing=self._writing, settings_of=self._followed),
             overrides=OverrideDesk(
-                book=self._overrides, writing=self._writing, settings_of=self._followed, refit=self._refit_now
+                book=self._overrides,
+                writing=self._writing,
+                settings_of=self._followed,
+                refit=self._refit_now,
+                replicas=self._replicas,
             ),
             what_if=WhatIfDesk(answers=self._what_ifs, settings_of=self._followed),
             promotion=PromotionDesk(
@@ -463,7 +480,7 @@ def _listen(host: str, port: int) -> socket.socket:
         made = socket.create_server((host, port))
     except OSError as taken:
         raise PortTaken(f"port {port} on {host}: {taken.strerror}") from taken
-    # asyncio turns Nagle's algorithm off only for sockets that say they speak TCP; with it answers take 40 ms.
+    # asyncio turns Nagle's algorithm off only for sockets that say they speak TCP; with it answers take 40 ms
     return socket.socket(made.family, made.type, socket.IPPROTO_TCP, fileno=made.detach())
 
 

@@ -8,8 +8,8 @@ budgets.
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -181,29 +181,30 @@ class WhatIfs:
         if self._pool is None:
             # Its own: a replay of days must never delay a fit.
             self._pool = FitPool(meters=self._meters, workers=1, deadline_s=DEADLINE_S)
-        try:
-            return await self._pool.run(answer, question, progress.path)
-        finally:
-            progress.forget()
+        with progress.told() as path:
+            return await self._pool.run(answer, question, path)
 
 
 class _Progress:
-    """A number between two processes, in a file of a few bytes."""
+    """A number between two processes, in a file of a few bytes that is there while they work."""
 
     def __init__(self) -> None:
         self._known = 0.0
-        with tempfile.NamedTemporaryFile(prefix="predictscale-whatif-", delete=False) as file:
-            self.path = file.name
+        self._path: Path | None = None
+
+    @contextmanager
+    def told(self) -> Iterator[str]:
+        """The name of the file that a worker may write to; nothing is left behind."""
+        with tempfile.TemporaryDirectory(prefix="predictscale-whatif-") as folder:
+            self._path = Path(folder) / "progress"
+            yield str(self._path)
 
     def read(self) -> float:
         """The share that is done; what was said last where nothing can be read."""
-        with suppress(OSError, ValueError):
-            self._known = float(Path(self.path).read_text(encoding="ascii"))
+        if self._path is not None:
+            with suppress(OSError, ValueError):
+                self._known = float(self._path.read_text(encoding="ascii"))
         return self._known
-
-    def forget(self) -> None:
-        """Leave nothing behind."""
-        Path(self.path).unlink(missing_ok=True)
 
 
 def answer(question: Question, progress: str) -> Replayed:
@@ -213,9 +214,12 @@ def answer(question: Question, progress: str) -> Replayed:
 
 async def _answer(question: Question, meter: "_Meter") -> Replayed:
     asked = question.changed if question.changed is not None else question.as_is
-    changed = await _lived(question, asked, (OURS, *RIVALS), meter)
-    ours, *rivals = changed
-    as_is = ours if question.changed is None else (await _lived(question, question.as_is, (OURS,), meter))[0]
+    # Both sides are late by one measure, or their shares could not be compared.
+    wait_s = _wait_s(asked.settings)
+    ours, *rivals = await _lived(question, asked, (OURS, *RIVALS), meter, wait_s=wait_s)
+    as_is = ours
+    if question.changed is not None:
+        (as_is,) = await _lived(question, question.as_is, (OURS,), meter, wait_s=wait_s)
     return Replayed(
         start=question.start,
         until=question.bins.end,
@@ -223,20 +227,22 @@ async def _answer(question: Question, meter: "_Meter") -> Replayed:
         changed=ours,
         rivals=tuple(rivals),
         forecasters=question.forecasters,
-        wait_s=_wait_s(asked.settings),
+        wait_s=wait_s,
         notes=question.notes,
     )
 
 
-async def _lived(question: Question, side: Side, who: tuple[str, ...], meter: "_Meter") -> list[Told]:
+async def _lived(
+    question: Question, side: Side, who: tuple[str, ...], meter: "_Meter", *, wait_s: float
+) -> list[Told]:
     """What came of ours and of others in one side's circumstances."""
-    trial, past = _trial(question, side), _past(question, side)
+    trial, past = _trial(question, side, wait_s=wait_s), _past(question, side)
     told = await lived(trial, past, who, track=meter.track)
     settings = "" if told.ours is None else told.ours.settings
     return [_told(score, settings if score.policy == OURS else "") for score in trial.scores(told.plans)]
 
 
-def _trial(question: Question, side: Side) -> Trial:
+def _trial(question: Question, side: Side, *, wait_s: float) -> Trial:
     settings, grid = side.settings, question.grid
     assert settings.capacity_per_replica is not None  # noqa: S101 - a side has one
     demand = demand_grid(question.bins, STEP_S)
@@ -247,7 +253,7 @@ def _trial(question: Question, side: Side) -> Trial:
         first=first,
         per_replica=settings.capacity_per_replica,
         lead_time_s=side.policy.lead_time_s,
-        wait_s=_wait_s(settings),
+        wait_s=wait_s,
         min_replicas=settings.min_replicas,
         max_replicas=settings.max_replicas,
         landing=settings.landing,

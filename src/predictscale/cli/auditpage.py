@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from predictscale.cli import auditsvg
 from predictscale.cli.audited import RANKED_BY, policy, saving
+from predictscale.cli.figures import figure
 from predictscale.simulate.audit import AS_IT_WAS, LEAST_DAYS, OURS
 
 NAMES: Final = (
@@ -167,7 +168,7 @@ def _facts(workload: dict[str, Any]) -> str:
     ]
     if capacity is not None:
         facts.append(
-            f"{capacity['per_replica']:,.4g} {escape(workload['unit'])} a replica ({capacity['source']})"
+            f"{figure(capacity['per_replica'])} {escape(workload['unit'])} a replica ({capacity['source']})"
         )
     return ", ".join(facts) + "."
 

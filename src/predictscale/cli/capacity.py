@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from predictscale.cli.figures import figure
 from predictscale.cli.remote import DEFAULT_URL, Url, Workload, get
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def capacity(
 def lines(workload: str, told: dict[str, Any]) -> list[str]:
     """The law in words and numbers."""
     each = told["per_replica"]
-    serves = "unknown" if each is None else f"{each:,.4g} {told['unit']} per replica"
+    serves = "unknown" if each is None else f"{figure(each)} {told['unit']} per replica"
     said = [f"{workload}: {serves}, {_ORIGINS[told['origin']]}"]
     if told["targets"] is not None:
         said.append(f"promised: {_promises(told['targets'])}")
@@ -109,7 +110,7 @@ def _latencies(told: dict[str, Any]) -> "Table":
             f"{row['utilization']:.0%}",
             _ms(row["itl_s"]),
             "-" if row["ttft_p95_s"] is None else _ms(row["ttft_p95_s"]),
-            f"{row['output_per_s']:,.4g}",
+            figure(row["output_per_s"]),
             "as full as promised" if row["boundary"] else "",
         )
     return table
@@ -122,7 +123,7 @@ def _curve(told: dict[str, Any]) -> "Table":
     for head in ("of the present", told["unit"], "replicas", "binds"):
         table.add_column(head, justify="left" if head == "binds" else "right", no_wrap=True)
     for row in told["curve"]:
-        table.add_row(f"{row['share']:.0%}", f"{row['demand']:,.4g}", f"{row['replicas']:,}", row["binding"])
+        table.add_row(f"{row['share']:.0%}", figure(row["demand"]), f"{row['replicas']:,}", row["binding"])
     return table
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from predictscale.cli.figures import figure
 from predictscale.cli.local import ServiceFile
 from predictscale.errors import AskOwner, HoldTarget
 
@@ -70,7 +71,7 @@ def discover(
     except AskOwner as wrong:
         _fail(str(wrong), code=2)
     except HoldTarget as wrong:
-        _fail(f"prometheus: {wrong}", code=1)
+        _fail(f"prometheus: {wrong}; can {prometheus or 'its URL'} be reached from here?", code=1)
     if as_json:
         typer.echo(json.dumps(_document(told, address or DEFAULT_ADDRESS), indent=2, allow_nan=False))
     else:
@@ -81,7 +82,7 @@ def discover(
         where = f"namespace {', '.join(namespaces)}" if namespaces else "any namespace"
         _fail(
             f"no series of a known backend in {where}; are its pods scraped, with a label namespace? "
-            "docs/settings.md lists the backends",
+            "docs/backends.md lists the backends and their metrics",
             code=1,
         )
 
@@ -219,7 +220,7 @@ def _demand(proposal: "Proposal", demand: float | None) -> str:
 
     if demand is None:
         return f"its demand has no value now: {proposal.demand_query}"
-    return f"its demand is {demand:,.4g} {proposal.preset.signals[SignalName.DEMAND].unit} now"
+    return f"its demand is {figure(demand)} {proposal.preset.signals[SignalName.DEMAND].unit} now"
 
 
 def _fail(message: str, *, code: int) -> NoReturn:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from predictscale.cli.remote import DEFAULT_URL, Url, Workload, ask, get, or_unknown, place, tell_decision
+from predictscale.cli.figures import figure
+from predictscale.cli.remote import DEFAULT_URL, Url, Workload, ask, get, place, tell_decision
 from predictscale.config.durations import duration_s, duration_text
 from predictscale.errors import HoldTarget, SourceRefused
 
@@ -81,14 +82,14 @@ def known_then(decision: dict[str, Any], forecast: dict[str, Any] | None) -> lis
     seen = "demand was never seen"
     if decision["demand"] is not None:
         age = duration_text(round(decision["demand_age_s"]))
-        seen = f"demand was {decision['demand']:,.4g} {unit}, {age} old"
+        seen = f"demand was {figure(decision['demand'])} {unit}, {age} old"
     lead_s = policy["lead_time_s"]
     configured = policy["configured_lead_time_s"]
     lead = f"lead time {duration_text(lead_s)}"
     lead += "" if configured is None else f", measured; its owner says {duration_text(configured)}"
     each = policy["capacity_per_replica"]
     capacity = (
-        "what a replica serves was not known" if each is None else f"a replica serves {each:,.4g} {unit}"
+        "what a replica serves was not known" if each is None else f"a replica serves {figure(each)} {unit}"
     )
     lines = [f"Known then: {seen}.", f"  {lead}; {capacity}; level {policy['quantile']:g}."]
     return [*lines, f"  {_expected(decision, forecast)}"]
@@ -107,7 +108,7 @@ def _expected(decision: dict[str, Any], forecast: dict[str, Any] | None) -> str:
         return f"{forecast['model']} did not reach {due:%H:%M:%S}."
     levels = [level for level in _LEVELS if level in forecast["levels"]]
     said = ", ".join(
-        f"{level:g}: {forecast['values'][forecast['levels'].index(level)][step]:,.4g}" for level in levels
+        f"{level:g}: {figure(forecast['values'][forecast['levels'].index(level)][step])}" for level in levels
     )
     return f"{forecast['model']}, from {origin:%H:%M:%S}, expected for {due:%H:%M:%S} by level {said}."
 
@@ -135,18 +136,20 @@ def came_of_it(decision: dict[str, Any], timeline: dict[str, Any]) -> str:
     sized = next((step["value"] for step in decision["steps"] if step["stage"] == "demand"), None)
     due_s = datetime.fromisoformat(decision["decided_at"]).timestamp() + decision["policy"]["lead_time_s"]
     over = timeline["at"][-1] + timeline["step_s"] > due_s
-    highest = f"up to {max(came):,.4g} {unit} came within the lead time" + (
+    highest = f"up to {figure(max(came))} {unit} came within the lead time" + (
         "" if over else ", which is not over"
     )
     beside = ""
     if sized is not None and sized >= max(came):
-        beside = f"; it was sized for {sized:,.4g}, which was enough"
+        beside = f"; it was sized for {figure(sized)}, which was enough"
     elif sized is not None:
-        beside = f"; it was sized for {sized:,.4g}, {1 - sized / max(came):.1%} too little"
+        beside = f"; it was sized for {figure(sized)}, {1 - sized / max(came):.1%} too little"
     ready = next((count for count in reversed(timeline["ready"]) if count is not None), None)
+    until = "At its end" if over else "So far"
     ends = (
-        f"{'At its end' if over else 'So far'} {or_unknown(ready)} were ready "
-        f"of the {decision['target_replicas']} it wanted."
+        f"{until} it is not known how many of the {decision['target_replicas']} that it wanted were ready."
+        if ready is None
+        else f"{until} {ready} were ready of the {decision['target_replicas']} it wanted."
     )
     return f"{highest[0].upper()}{highest[1:]}{beside}. {ends}"
 
@@ -174,7 +177,7 @@ def _after(timeline: dict[str, Any]) -> "Table":
 
 
 def _cell(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4g}"
+    return "–" if value is None else figure(value)
 
 
 def _now(url: str, workload: str) -> datetime:

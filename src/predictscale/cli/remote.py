@@ -1,12 +1,13 @@
 """Commands that ask a running service over REST, and print its answer as a table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
 
+from predictscale.cli.figures import figure
 from predictscale.errors import AnswerUnusable, HoldTarget, SourceRefused, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -47,8 +48,24 @@ def tell_decision(console: "Console", workload: str, decision: dict[str, Any]) -
         f"ready {or_unknown(decision['ready_replicas'])}.",
         highlight=False,
     )
-    for note in decision["notes"]:
+    for note in (*decision["notes"], *_hints(decision)):
         console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def _hints(decision: dict[str, Any]) -> Iterator[str]:
+    """What to look at where something is not known and Prometheus did answer."""
+    if any("could not be read" in note for note in decision["notes"]):
+        return
+    if decision["health"] == "unknown":
+        yield (
+            "Prometheus answers, and has no series for the demand: do backend, selector and namespace fit? "
+            "Compare with what `predictscale discover` prints"
+        )
+    if decision["current_replicas"] is None:
+        yield (
+            "replicas are unknown: Prometheus has no series of kube-state-metrics about the Deployment; "
+            "is `target` its name, and is kube-state-metrics scraped?"
+        )
 
 
 def _staircase(title: str, steps: list[dict[str, Any]]) -> "Table":
@@ -61,7 +78,7 @@ def _staircase(title: str, steps: list[dict[str, Any]]) -> "Table":
     table.add_column("unit", no_wrap=True)
     table.add_column("because", overflow="fold")
     for step in steps:
-        table.add_row(step["stage"], f"{step['value']:,.6g}", escape(step["unit"]), escape(step["because"]))
+        table.add_row(step["stage"], figure(step["value"]), escape(step["unit"]), escape(step["because"]))
     return table
 
 
@@ -82,7 +99,7 @@ def forecast(workload: Workload, url: Url = DEFAULT_URL) -> None:
         table.add_column(f"level {level:g}", justify="right")
     for j, start in enumerate(answer["starts"]):
         values = (answer["values"][answer["levels"].index(level)][j] for level in levels)
-        table.add_row(clock(start), *(f"{value:,.4g}" for value in values))
+        table.add_row(clock(start), *(figure(value) for value in values))
     console = Console()
     console.print(table)
     if answer["components"] is not None:
@@ -97,7 +114,7 @@ def _parts(starts: list[str], components: dict[str, list[float]]) -> "Table":
     for name in components:
         table.add_column(name, justify="right", no_wrap=True)
     for start, *parts in zip(starts, *components.values(), strict=True):
-        table.add_row(clock(start), *(f"{part:,.4g}" for part in parts))
+        table.add_row(clock(start), *(figure(part) for part in parts))
     return table
 
 

@@ -5,12 +5,13 @@ Refuses to show old numbers as new ones: where the service does not answer, the 
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from predictscale.cli.figures import figure
 from predictscale.cli.remote import DEFAULT_URL, Url, ask
 from predictscale.config.durations import duration_s, duration_text
 from predictscale.errors import HoldTarget
@@ -24,6 +25,7 @@ _LEAST_EVERY_S = 0.5
 _AROUND_ROWS = 8
 """Lines of the terminal that are not a row: the head, the table's frame, what is said below."""
 _PAGE = 1000
+_REFUSED_TOLD = 3
 _STYLES = {
     "ok": "green",
     "reactive": "yellow",
@@ -70,11 +72,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What the service answered: its summary, rows, and how many there are in all."""
+    """What the service answered: its summary, rows, how many there are in all, and triggers it refused."""
 
     fleet: dict[str, Any]
     rows: list[dict[str, Any]]
     total: int
+    refused: list[dict[str, Any]] = field(default_factory=list)
 
 
 def top(
@@ -118,11 +121,11 @@ def look(asked: Asked, *, rows: int | None) -> Seen:
     """
     fleet = ask(asked.url, "fleet")
     page = ask(asked.url, "workloads", asked.query(limit=min(rows or _PAGE, _PAGE)))
-    found = page["workloads"]
+    found, refused = page["workloads"], page.get("refused", [])
     while rows is None and (cursor := page.get("next")) is not None:
         page = ask(asked.url, "workloads", asked.query(limit=_PAGE, cursor=cursor))
         found += page["workloads"]
-    return Seen(fleet=fleet, rows=found, total=page.get("total", len(found)))
+    return Seen(fleet=fleet, rows=found, total=page.get("total", len(found)), refused=refused)
 
 
 def frame(seen: Seen, *, lost: str | None = None) -> "Group":
@@ -138,6 +141,7 @@ def frame(seen: Seen, *, lost: str | None = None) -> "Group":
     parts: list[Text | Table] = [_head(seen.fleet), _table(seen)]
     if hidden := seen.total - len(seen.rows):
         parts.append(Text(f"and {hidden} more; --once prints all", style="dim"))
+    parts += [_refusal(each) for each in seen.refused[:_REFUSED_TOLD]]
     if lost is not None:
         parts.append(Text(f"{lost}\nthe numbers above are of {_time(seen.fleet['now'])}", style="bold red"))
     return Group(*parts)
@@ -217,7 +221,14 @@ def _cells(row: dict[str, Any]) -> "Iterable[Text]":
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.4g}"
+    return "–" if value is None else figure(value)
+
+
+def _refusal(refused: dict[str, Any]) -> "Text":
+    from rich.text import Text  # noqa: PLC0415 - only this command draws
+
+    whose = f"{refused['namespace']}/{refused['scaled_object']}"
+    return Text(f"refused: {whose}: {'; '.join(refused['problems'])}", style="red")
 
 
 def _time(instant: str) -> str:

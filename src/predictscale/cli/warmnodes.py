@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from predictscale.cli.figures import figure
 from predictscale.cli.remote import get
 from predictscale.config.durations import duration_text
 from predictscale.config.warmnodes import Kind, Sized, WarmNodes, read_warm_nodes, render_warm_nodes
@@ -77,7 +78,7 @@ def expected(asked: WarmNodes, *, decision: Mapping[str, Any], told: Mapping[str
         f"{more.because}.",
         f"Forecast by {told['model']} of {told['origin']}; the decision of {decision['decided_at']} "
         f"is {decision['health']}. Render it anew when it has changed.",
-        f"A replica serves {each:,.4g} {told['unit']} ({policy['capacity']['origin']}).",
+        f"A replica serves {figure(each)} {told['unit']} ({policy['capacity']['origin']}).",
     )
 
 

@@ -6,7 +6,7 @@ would notice that they disagree. It does not judge what KEDA's own validation
 judges, and it knows no cluster.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ def check_file(
         for document in documents:
             if isinstance(document, dict) and document.get("kind") in _KINDS:
                 _Manifest(document, checked, service, known).check()
+        _check_shared(documents, checked)
         return checked
     checked.is_service = True
     checked.subjects.append("the service's settings")
@@ -107,6 +108,23 @@ def _at(tree: object, *names: str) -> Any:
     for name in names:
         tree = tree.get(name) if isinstance(tree, Mapping) else None
     return tree
+
+
+def _check_shared(documents: Iterable[object], checked: Checked) -> None:
+    """Warn of ScaledObjects of one file that scale the same thing."""
+    first: dict[tuple[object, ...], str] = {}
+    for document in documents:
+        if _at(document, "kind") != "ScaledObject":
+            continue
+        namespace = _at(document, "metadata", "namespace") or "default"
+        said = f"ScaledObject {namespace}/{_at(document, 'metadata', 'name')}"
+        kind, name = (_at(document, "spec", "scaleTargetRef", key) for key in ("kind", "name"))
+        other = first.setdefault((namespace, kind or "Deployment", name), said)
+        if other != said:
+            got = f"{show(name)} is scaled by {other} too"
+            why = "KEDA refuses the second ScaledObject of a target; put all triggers into one"
+            where = f"{said}: spec.scaleTargetRef.name"
+            checked.warnings.append(Problem(where, got, "should be scaled by one", why))
 
 
 class _Manifest:
@@ -144,6 +162,7 @@ class _Manifest:
         pool = settings.pool(pool_of(metadata) or "")
         if pool is None:
             self._check_bounds(settings, where)
+            self._check_target(settings, where)
         else:
             self._check_pool(settings, pool, where)
         self._check_landing(settings)
@@ -219,6 +238,16 @@ class _Manifest:
             ("minReplicas", settings.min_replicas, "minReplicaCount", _DEFAULT_MIN),
             ("cooldownPeriod", settings.cooldown_s, "cooldownPeriod", _DEFAULT_COOLDOWN_S),
         )
+
+    def _check_target(self, settings: WorkloadSettings, where: str) -> None:
+        """The Deployment that is counted is the one that is scaled, and nobody else scales it."""
+        scaled = _at(self._spec, "scaleTargetRef", "name")
+        if _at(self._spec, "scaleTargetRef", "kind") not in (None, "Deployment") or scaled is None:
+            return
+        if settings.target is not None and settings.target != scaled:
+            got = f"{settings.target} while spec.scaleTargetRef.name is {show(scaled)}"
+            why = "replicas and lead times are counted by the pods of target"
+            self._warn(f"{where}.metadata.target", got, "should be equal", why)
 
     def _check_pool(self, settings: WorkloadSettings, pool: PoolSettings, where: str) -> None:
         """A pool has a ceiling and a Deployment of its own; its minimum is part of the decision."""

@@ -7,6 +7,7 @@ what spans sections is checked by `problems_across`, and workloads by
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
@@ -389,4 +390,25 @@ def problems_across(service: ServiceSettings) -> list[Problem]:
     if service.prometheus is not None and service.replay is not None:
         wants = "give one of them; a service reads one source"
         problems.append(Problem("replay", "is given with prometheus", wants))
+    return problems + _shared_files(service)
+
+
+def _shared_files(service: ServiceSettings) -> list[Problem]:
+    """Files that two parts would both keep: each sets aside, or refuses, what is not its own."""
+    http = service.http
+    kept = {
+        "cache.path": service.cache.path,
+        "archive.path": service.archive.path,
+        "events.path": service.events.path,
+        "overrides.path": service.overrides.path,
+        "http.audit_path": http.audit_path,
+        "http.write_token_file": http.write_token_file,
+    }
+    problems, owners = [], dict[Path, str]()
+    for name, path in kept.items():
+        if path is None:
+            continue
+        owner = owners.setdefault(Path(path).absolute(), name)
+        if owner != name:
+            problems.append(Problem(name, f"{path} is {owner} too", "give each its own file"))
     return problems

@@ -10,6 +10,7 @@ same time any better than sqlite does: each replica of the service has its own.
 """
 
 import asyncio
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -41,6 +42,10 @@ MOST_WAITING = 20_000
 _BATCH = 500
 _EVERY_US = 60_000_000
 _THREADS = 4
+_OF_A_ROW = (
+    sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError
+)  # fmt: skip
+"""What sqlite raises for what is in a row, and not for the disk's sake."""
 
 _T = TypeVar("_T")
 
@@ -217,7 +222,15 @@ class DecisionLog:
             return None
 
     def _write(self, file: ArchiveFile, kept: list[Kept]) -> bool:
-        file.add(kept, max_bytes=self._max_bytes)
+        try:
+            file.add(kept, max_bytes=self._max_bytes)
+        except _OF_A_ROW:
+            # One that sqlite will never take must not block the others either.
+            for one in kept:
+                try:
+                    file.add([one], max_bytes=self._max_bytes)
+                except _OF_A_ROW as bug:
+                    self._file.fault("encode", bug)
         return True
 
     def _prune(self, before: datetime) -> None:

@@ -15,7 +15,10 @@ import structlog
 
 from predictscale.config.auto import Choice, Undecided
 from predictscale.config.settings import WorkloadSettings
+from predictscale.control.fitting import Fitting
+from predictscale.control.reading import Readable, Reading
 from predictscale.control.step import StepMemory, step
+from predictscale.control.strand import Refittable
 from predictscale.core.demand import Observation, WorkloadId
 from predictscale.core.plan import Decision
 from predictscale.core.series import floor_to_grid
@@ -90,6 +93,21 @@ class DetectingTracker:
     def inner(self) -> Inner | None:
         """Who follows the workload; None until its backend is found."""
         return self._inner
+
+    def fitting(self, at: datetime) -> Fitting | None:
+        """The models of whoever follows the workload; None until its backend is found."""
+        inner: object = self._inner
+        return inner.fitting(at) if isinstance(inner, Readable) else None
+
+    def reading(self) -> Reading | None:
+        """The data of whoever follows the workload; None until its backend is found."""
+        inner: object = self._inner
+        return inner.reading() if isinstance(inner, Readable) else None
+
+    def refit_now(self) -> str | None:
+        """Have the models of whoever follows the workload fitted; see `Strand.refit_now`."""
+        inner: object = self._inner
+        return inner.refit_now() if isinstance(inner, Refittable) else "its backend is not found yet"
 
     async def tick(self, at: datetime) -> Decision:
         """Decide for the grid instant `at`, with what can be known by then."""

@@ -6,9 +6,9 @@ a day at a time and the newest first; what had been learned is in force meanwhil
 the shelf. Until there is a law, it is tried for every ten minutes.
 
 What was learned up to a boundary holds from a stated time after it, so that every replica of the
-service obeys it from the same tick. Where reading took longer, it holds from the first tick
-that has it: until then two replicas may differ, by what an hour more of windows changes. The tick
-is kept, so a start that lives through the last ticks again finds what was in force.
+service obeys it from the same tick. Where reading took longer, decisions until then were made without
+it, and two replicas may differ by what an hour more of windows changes; the tracker then lives through
+the last ticks again, so that both remember the same. The instant is kept with what was learned.
 
 Refuses to stand in for the owner: while nothing was learned, the settings hold.
 """
@@ -166,10 +166,11 @@ class CapacityLearner:
 
     def start_due(self, at: datetime) -> None:
         """Put what was taught in force, and start the lesson that is due."""
-        if self._install(at):
+        if self._install():
             self._work.start(self._shelf.put(self._pupil.key, self._kept))
             return
-        boundary = self._boundary(at)
+        # After a start what is in force comes first, then what will be.
+        boundary = self._boundary(at if self._kept else at - timedelta(seconds=ANSWERED_S))
         if self._reader is None or boundary == self._tried:
             return
         if self._work.busy:
@@ -188,13 +189,13 @@ class CapacityLearner:
         await self._work.cancel()
         await self._shelf.put(self._pupil.key, self._kept)
 
-    def _install(self, at: datetime) -> bool:
-        """What was taught holds from this tick at the earliest: until now decisions were made without it."""
+    def _install(self) -> bool:
+        """What was taught holds from the instant at which it was due, also where it took longer."""
         answer, self._answer = self._answer, None
         if answer is None:
             return False
         due = answer.at + timedelta(seconds=SETTLE_S + ANSWERED_S)
-        self._kept = (*self._kept, InForce(since=max(due, at), taught=answer))[-_KEPT:]
+        self._kept = (*self._kept, InForce(since=due, taught=answer))[-_KEPT:]
         return True
 
     async def _learn(self, boundary: datetime, reader: PodReader) -> None:
@@ -244,8 +245,9 @@ class CapacityLearner:
 
         Shifted by workload, so that a thousand of them do not ask in the same second.
         """
-        newest_law = self._kept[-1].taught.learned.fit if self._kept else None
-        every_s = EVERY_S if newest_law is not None and not self._trouble else YOUNG_EVERY_S
+        # A start asks on the grid of those that have a law: only there is one that others obey.
+        lawless = bool(self._kept) and self._kept[-1].taught.learned.fit is None
+        every_s = YOUNG_EVERY_S if lawless or self._trouble else EVERY_S
         digest = hashlib.sha256(f"capacity of {self._pupil.workload}".encode()).digest()
         shift = timedelta(seconds=int.from_bytes(digest[:4]) % round(every_s))
         by = at - timedelta(seconds=SETTLE_S)

@@ -16,6 +16,7 @@ from predictscale.control.errand import Errand
 from predictscale.control.gridwatch import GridWatch
 from predictscale.control.metershelf import MeterShelf
 from predictscale.control.moneybook import Money, MoneyBook, Purse
+from predictscale.control.replicahours import ReplicaHours
 from predictscale.core.budget import Allowance, allowance
 from predictscale.core.carbon import Carbon, Intensity, emitted
 from predictscale.core.cost import Served, Spend, spent
@@ -52,6 +53,8 @@ class Ledger:
         shelf: Where they lie.
         book: Where readers find the state.
         grid: Who tells what its grid emits; None if nobody does.
+        paid: Who tells what the month has cost, the same to every replica of the service; None if nobody
+            does, and then a budget goes by the books.
     """
 
     def __init__(
@@ -63,9 +66,10 @@ class Ledger:
         shelf: MeterShelf,
         book: MoneyBook,
         grid: GridWatch | None = None,
+        paid: ReplicaHours | None = None,
     ) -> None:
         self._settings, self._key, self._shelf, self._book = settings, key, shelf, book
-        self._grid = grid
+        self._grid, self._paid = grid, paid
         self._meter = meter
         self._savings: Savings | None = None
         # A replica-hour as the newest fleet pays it; pools have prices of their own.
@@ -102,6 +106,7 @@ class Ledger:
         """Put the books on the shelf, and look at the grid, in the background, if it is time."""
         if self._grid is not None:
             self._grid.start_due(at)
+        self._read_month(at)
         hour = floor_to_grid(at - self._shift, HOUR_S)
         if self._due.kept is None:
             self._due.kept = hour
@@ -110,8 +115,15 @@ class Ledger:
         self._due.kept = hour
         self._work.start(self._shelf.put(self._key, self._meter))
 
-    async def wake(self) -> None:
-        """Go on with the books that are on the shelf, if there are any."""
+    async def wake(self, at: datetime | None = None) -> None:
+        """Go on with the books that are on the shelf, if there are any.
+
+        Args:
+            at: The first tick, before which a budget's month is read; without it that is done later.
+        """
+        budget = self._settings.budget
+        if self._paid is not None and budget is not None and at is not None:
+            await self._paid.wake(at, since=budget.month(at)[0])
         if self._meter.reactive_replicas is None:
             await self._shelf.restore(self._key, self._meter)
         self._awake = True
@@ -120,6 +132,8 @@ class Ledger:
         """Return once what is under way in the background has ended."""
         if self._grid is not None:
             await self._grid.settled()
+        if self._paid is not None:
+            await self._paid.settled()
         await self._work.settled()
 
     async def stop(self) -> None:
@@ -127,17 +141,25 @@ class Ledger:
         self._book.forget(self._settings.workload)
         if self._grid is not None:
             await self._grid.stop()
+        if self._paid is not None:
+            await self._paid.stop()
         await self.settled()
         if self._awake:
             await self._shelf.put(self._key, self._meter)
+
+    def _read_month(self, at: datetime) -> None:
+        if self._paid is not None and self._settings.budget is not None:
+            self._paid.start_due(at, since=self._settings.budget.month(at)[0])
 
     def _purse(self, at: datetime) -> Purse | None:
         budget = self._settings.budget
         if budget is None:
             return None
         since, until = budget.month(at)
+        known = None if self._paid is None else self._paid.spent(since, now=at)
         # Before they were looked for the books are empty, which is not the same as nothing spent.
-        known = self._meter.spent(since, now=at) if self._awake else None
+        if known is None and self._awake:
+            known = self._meter.spent(since, now=at)
         return Purse(budget=budget, since=since, until=until, spent=known)
 
     def _state(self, decision: Decision, load: Served, hourly: Spend | None) -> Money:
@@ -154,6 +176,7 @@ class Ledger:
             intensity=intensity,
             tokens=tokens,
             purse=self._purse(at),
+            plain_replicas=self._meter.reactive_replicas,
         )
 
     def _hourly(self, decision: Decision, load: Served) -> Spend | None:

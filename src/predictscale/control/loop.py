@@ -52,6 +52,8 @@ class Loop:
         store: Where decisions are published.
         clock: Whose grid is kept.
         tick_s: Between decisions [s].
+        read_after_s: How long after its instant a tick is read [s]: what was scraped by then is in by
+            now, for every replica of the service alike.
         meters: What is counted.
         on_tick: Called once for each round, after its ticks were started.
         on_decision: Called with each decision that was published.
@@ -65,6 +67,7 @@ class Loop:
         clock: Clock,
         tick_s: float,
         meters: Meters,
+        read_after_s: float = 0.0,
         on_tick: Callable[[], None] = lambda: None,
         on_decision: Callable[[Decision], None] = lambda _: None,
     ) -> None:
@@ -72,6 +75,7 @@ class Loop:
         self._store = store
         self._clock = clock
         self._tick_s = tick_s
+        self._late = timedelta(seconds=read_after_s)
         self._meters = meters
         self._on_tick = on_tick
         self._on_decision = on_decision
@@ -87,7 +91,7 @@ class Loop:
                 return
             self.untrack(settings.workload)
         self._trackers[settings.workload] = self._follow(settings)
-        self._start(settings.workload, floor_to_grid(self._clock.now(), self._tick_s))
+        self._start(settings.workload, self._newest())
 
     def untrack(self, workload: WorkloadId) -> None:
         """Stop following a workload and forget its decisions."""
@@ -112,15 +116,19 @@ class Loop:
 
     async def run(self) -> None:
         """Tick until cancelled. Grid instants that were slept through are not made up for."""
-        at = floor_to_grid(self._clock.now(), self._tick_s)
+        at = self._newest()
         step = timedelta(seconds=self._tick_s)
         try:
             while True:
-                await self._clock.wait_until(at + step)
-                at = max(at + step, floor_to_grid(self._clock.now(), self._tick_s))
+                await self._clock.wait_until(at + step + self._late)
+                at = max(at + step, self._newest())
                 self._round(at)
         finally:
             await self._stop()
+
+    def _newest(self) -> datetime:
+        """The last grid instant that can be read."""
+        return floor_to_grid(self._clock.now() - self._late, self._tick_s)
 
     def _round(self, at: datetime) -> None:
         for workload in list(self._trackers):

@@ -1,4 +1,4 @@
-"""What the counterfactual meter has on its books, in the history cache between restarts.
+"""What meters have on their books, in the history cache between restarts.
 
 An npz archive of plain arrays, one beside a number of its form. Refuses pickles, and whatever does
 not read as what it should be: then the books begin anew, and say since when.
@@ -6,11 +6,11 @@ not read as what it should be: then the books begin anew, and say since when.
 
 import io
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import structlog
 
-from predictscale.control.counterfactual import CounterfactualMeter
 from predictscale.core.series import Floats
 from predictscale.errors import DAMAGE
 from predictscale.sources.history import History
@@ -19,6 +19,23 @@ _log = structlog.get_logger(__name__)
 
 SCHEMA = 1
 """Raised whenever what is kept changes its shape or meaning."""
+
+
+class Meter(Protocol):
+    """What has books: a `CounterfactualMeter`, or a `ShadowMeter`."""
+
+    def kept(self) -> dict[str, Floats]:
+        """All of it as arrays."""
+        ...
+
+    def restore(self, kept: Mapping[str, Floats]) -> None:
+        """Go on from what `kept` gave; on an error nothing has changed.
+
+        Raises:
+            ValueError: It is not that.
+            KeyError: The same.
+        """
+        ...
 
 
 class MeterShelf:
@@ -31,7 +48,7 @@ class MeterShelf:
     def __init__(self, history: History) -> None:
         self._history = history
 
-    async def restore(self, key: str, meter: CounterfactualMeter) -> bool:
+    async def restore(self, key: str, meter: Meter) -> bool:
         """Let a fresh meter go on from what was last put under a key.
 
         Returns:
@@ -47,7 +64,7 @@ class MeterShelf:
             return False
         return True
 
-    async def put(self, key: str, meter: CounterfactualMeter) -> None:
+    async def put(self, key: str, meter: Meter) -> None:
         """Keep its books; they replace what was there."""
         await self._history.blob_put(_named(key), _encoded(meter.kept()))
 

@@ -47,6 +47,7 @@ class Money:
         intensity: The grid's, likewise.
         tokens: Tokens that such an hour generates; None if they are not counted.
         purse: The budget; None without one.
+        plain_replicas: What a plain HPA on the same metric asks for; None before it began.
     """
 
     at: datetime
@@ -58,6 +59,7 @@ class Money:
     intensity: Intensity | None = None
     tokens: float | None = None
     purse: Purse | None = None
+    plain_replicas: int | None = None
 
 
 class MoneyBook:

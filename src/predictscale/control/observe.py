@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from predictscale.control.reading import SignalSeen
 from predictscale.core.demand import Observation, Signal, SignalName
 from predictscale.core.fleet import FleetState
 from predictscale.core.law import Mix
@@ -113,20 +114,37 @@ class Watch:
         self.live: dict[SignalName, MetricWindow] = {}
         self.partial = False
 
-    async def look(self, at: datetime) -> tuple[str, ...]:
+    def seen(self) -> tuple[SignalSeen, ...]:
+        """Every signal, and when it was last known."""
+        return tuple(
+            SignalSeen(name=name, query=signal.query, unit=signal.unit, newest_at=self._newest_at(name))
+            for name, signal in self._signals.items()
+        )
+
+    def _newest_at(self, name: SignalName) -> datetime | None:
+        window = self.live.get(name)
+        newest = None if window is None else window.newest
+        return None if newest is None else newest[0]
+
+    async def look(self, at: datetime, *, further_s: float = 0.0) -> tuple[str, ...]:
         """Read every signal up to `at`, which lies on the grid.
+
+        Args:
+            at: The tick.
+            further_s: How much further back than otherwise signals are wanted [s].
 
         Returns:
             Why a signal could not be read, one note each.
         """
-        answers = await asyncio.gather(*(self._read(s, at) for s in self._signals.values()))
+        keep_s = self._keep_s + further_s
+        answers = await asyncio.gather(*(self._read(s, at, keep_s) for s in self._signals.values()))
         self.partial = any(partial for partial, _ in answers)
         notes = tuple(note for _, note in answers if note)
         return (*notes, "the source warned that its answer lacks data") if self.partial else notes
 
-    async def _read(self, signal: Signal, at: datetime) -> tuple[bool, str]:
+    async def _read(self, signal: Signal, at: datetime, keep_s: float) -> tuple[bool, str]:
         had = self.live.get(signal.name)
-        oldest = floor_to_grid(at - timedelta(seconds=self._keep_s), self._tick_s)
+        oldest = floor_to_grid(at - timedelta(seconds=keep_s), self._tick_s)
         if had is not None and had.end >= at:
             return False, ""
         start = oldest if had is None else max(self._unknown_since(had), oldest)

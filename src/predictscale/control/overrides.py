@@ -3,7 +3,8 @@
 An override is an input with instants: it is in force from its stamp until its end, and what has ended
 stays on record, so a tick that is lived through again after a restart obeys what was in force by
 then. During a pause the time over which scale-down looks back grows with it, so the fleet keeps the highest
-target of the pause and of the hold before it; it may grow, and a ceiling may cut it.
+target of the pause and of the hold before it, and what was there when it began; it may grow, and a ceiling
+may cut it.
 
 Refuses a pause that is longer than a day, renewals included: a start would have to live through it all
 again, and a floor that should stay is a setting.
@@ -27,7 +28,7 @@ from predictscale.errors import Problem, RefuseMore, SettingsError
 MOST_OF_ONE = 100
 """Overrides of one workload on record; of more, the first that ended is forgotten first."""
 MOST = 10_000
-"""Overrides of all workloads."""
+"""Overrides of all workloads; of more, likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class Override:
         mode: The mode in force; None of a pause.
         by: The name of the token it was ordered with.
         reason: Why.
+        replicas: How many there were when a pause was ordered; None if that is not known.
         ended_at: When somebody ended or replaced it before that; None if nobody did.
         ended_by: Who, likewise.
     """
@@ -53,6 +55,7 @@ class Override:
     mode: Mode | None
     by: str
     reason: str
+    replicas: int | None = None
     ended_at: datetime | None = None
     ended_by: str | None = None
 
@@ -73,11 +76,13 @@ class InForce:
     Args:
         pause: Until when the fleet does not shrink, and who says so; None if it may.
         paused_since: When that began, renewals left aside.
+        paused_with: The replicas there were then, or at a renewal if more; 0 if nobody knew.
         mode: The mode that replaces the settings'; None if nobody replaced it.
     """
 
     pause: Override | None = None
     paused_since: datetime | None = None
+    paused_with: int = 0
     mode: Override | None = None
 
     def paused_s(self, at: datetime) -> float:
@@ -110,7 +115,7 @@ class InForce:
             return policy
         hold_s = max(policy.hold_s, held_s) + self.paused_s(at) + tick_s
         # Neither the floor that doubt leads to nor KEDA's fallback may shrink it.
-        return replace(policy, hold_s=hold_s, on_stale=OnStale.HOLD)
+        return replace(policy, hold_s=hold_s, on_stale=OnStale.HOLD, paused_with=self.paused_with)
 
 
 NOTHING = InForce()
@@ -145,8 +150,17 @@ class OverrideBook:
         rows = self._journal.of(workload)
         return _in_force(rows, at) if rows else NOTHING
 
-    async def pause(self, workload: WorkloadId, order: PauseOrder, *, at: datetime, by: str) -> Override:
+    async def pause(
+        self, workload: WorkloadId, order: PauseOrder, *, at: datetime, by: str, replicas: int | None = None
+    ) -> Override:
         """Keep the fleet from shrinking from `at` on; a pause that lasts is renewed.
+
+        Args:
+            workload: Whose.
+            order: How long, and why.
+            at: The present.
+            by: Who says so.
+            replicas: How many there are, if that is known; an HPA may be about to take some of them.
 
         Raises:
             SettingsError: It ends in the past, or lasts too long, renewals included.
@@ -155,6 +169,7 @@ class OverrideBook:
         """
         until = order.end(at)
         new = _new(workload, since=at, until=until, mode=None, by=by, reason=order.reason)
+        new = replace(new, replicas=replicas)
 
         def edit(rows: tuple[Override, ...]) -> tuple[Override, ...]:
             begun = _in_force((row for row in rows if row.workload == workload), at).paused_since
@@ -226,17 +241,24 @@ def _in_force(rows: Iterable[Override], at: datetime) -> InForce:
     holding = [row for row in told if row.holds(at)]
     pause = next((row for row in reversed(holding) if row.mode is None), None)
     mode = next((row for row in reversed(holding) if row.mode is not None), None)
-    since = None if pause is None else _begun(pause, told)
-    return InForce(pause=pause, paused_since=since, mode=mode)
+    if pause is None:
+        return InForce(mode=mode)
+    renewed = _renewed(pause, told)
+    return InForce(
+        pause=pause,
+        paused_since=renewed[-1].since,
+        paused_with=max(row.replicas or 0 for row in renewed),
+        mode=mode,
+    )
 
 
-def _begun(pause: Override, rows: tuple[Override, ...]) -> datetime:
-    """When a pause began that was renewed: each one ends where the next begins."""
+def _renewed(pause: Override, rows: tuple[Override, ...]) -> list[Override]:
+    """A pause and those that it renews, the newest first: each one ends where the next begins."""
     ends = {row.end: row for row in rows if row.mode is None and row.since < pause.since}
-    first = pause
-    while first.since in ends:
-        first = ends.pop(first.since)
-    return first.since
+    found = [pause]
+    while found[-1].since in ends:
+        found.append(ends.pop(found[-1].since))
+    return found
 
 
 def _new(
@@ -265,10 +287,29 @@ def _with(rows: tuple[Override, ...], new: Override) -> tuple[Override, ...]:
     own = [row for row in kept if row.workload == new.workload]
     if len(own) >= MOST_OF_ONE:
         # At most two hold, so there is one that ended.
-        kept.remove(min((row for row in own if row.end is not None), key=lambda row: row.end or row.since))
+        kept, new = _forgetting(own, kept, new)
+    ended = [row for row in kept if row.end is not None and row.end <= new.since]
+    if len(kept) >= MOST and ended:
+        kept, new = _forgetting(ended, kept, new)
     if len(kept) >= MOST:
-        raise RefuseMore(f"{len(kept)} overrides are on record, which is the most; old ones are forgotten")
+        raise RefuseMore(f"{len(kept)} overrides are on record and in force, which is the most; end some")
     return (*kept, new)
+
+
+def _forgetting(
+    some: Iterable[Override], kept: Iterable[Override], new: Override
+) -> tuple[list[Override], Override]:
+    """All without the one of some that ended first."""
+    gone = min((row for row in some if row.end is not None), key=lambda row: row.end or row.since)
+    return [_heir(row, gone) for row in kept if row is not gone], _heir(new, gone)
+
+
+def _heir(row: Override, gone: Override) -> Override:
+    """A pause that renewed one which is forgotten begins where that did, so that it stays one pause."""
+    if row.workload != gone.workload or not (row.mode is gone.mode is None) or row.since != gone.end:
+        return row
+    counts = [each for each in (row.replicas, gone.replicas) if each is not None]
+    return replace(row, since=gone.since, replicas=max(counts, default=None))
 
 
 def _written(row: Override) -> dict[str, Any]:
@@ -281,6 +322,7 @@ def _written(row: Override) -> dict[str, Any]:
         "until": row.until and row.until.isoformat(),
         "by": row.by,
         "reason": row.reason,
+        "replicas": row.replicas,
         "ended_at": row.ended_at and row.ended_at.isoformat(),
         "ended_by": row.ended_by,
     }
@@ -297,6 +339,7 @@ def _read(row: Mapping[str, Any]) -> Override:
         mode=None if row["mode"] is None else Mode(row["mode"]),
         by=str(row["by"]),
         reason=str(row["reason"]),
+        replicas=None if row.get("replicas") is None else int(row["replicas"]),
         ended_at=None if row["ended_at"] is None else instant(row["ended_at"]),
         ended_by=None if row["ended_by"] is None else str(row["ended_by"]),
     )

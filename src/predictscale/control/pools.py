@@ -142,6 +142,10 @@ class PoolWatch:
         problems = ((key, fact.problem) for key, fact in self._facts.items() if fact.problem)
         return tuple(f"{fact} of pool {pool} could not be read: {why}" for (pool, fact), why in problems)
 
+    def made_up(self) -> None:
+        """The ticks since the look before were lived through: the newest tells of losses of its own alone."""
+        self._before = None
+
     def seen_at(self, at: datetime) -> PoolsSeen | None:
         """The pools as they were told by an instant; None if one of them was not told of."""
         ready = pending = 0

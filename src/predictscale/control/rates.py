@@ -108,10 +108,20 @@ class Rates:
         """After a start: see `Strand.wake`."""
         await asyncio.gather(*(s.wake(at, patience_s=patience_s) for s in self._strands.values()))
 
+    def overdue(self, decided: datetime) -> bool:
+        """Whether a fit has come that a decision should have obeyed; see `Strand.overdue`."""
+        late = [strand.overdue(decided) for strand in self._strands.values()]
+        return any(late)
+
     def start_refit(self, at: datetime) -> None:
         """Fit what is due in the background."""
         for strand in self._strands.values():
             strand.start_refit(at)
+
+    def refit_now(self) -> None:
+        """Fit in the background what is not being fitted; see `Strand.refit_now`."""
+        for strand in self._strands.values():
+            strand.refit_now()
 
     async def fitted(self) -> None:
         """Return once all fits that are under way have ended."""

@@ -8,7 +8,7 @@ import structlog
 
 from predictscale.config.settings import WorkloadSettings
 from predictscale.errors import RebuildCache
-from predictscale.forecasters.chain import FittedChain
+from predictscale.forecasters.chain import FittedChain, Skipped
 from predictscale.forecasters.codec import decode, encode
 from predictscale.sources.history import History
 
@@ -23,13 +23,17 @@ class ShelvedModel:
         fitted: What predicts.
         boundary: Where the window of the fit ended.
         quick: Whether slow forecasters were left out; such a model serves until the others are done.
-        notes: Which forecasters of the chain could not be used, and why.
+        notes: Which forecasters of the chain could not be used, and why; then why the others serve.
+        skipped: The former, one by one.
+        ordered: Whether a person asked for it, beside the grid of fits.
     """
 
     fitted: FittedChain
     boundary: datetime
     quick: bool
     notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    ordered: bool = False
 
 
 class ModelShelf:
@@ -69,11 +73,20 @@ class ModelShelf:
             boundary=datetime.fromisoformat(kept["boundary"]),
             quick=False,
             notes=tuple(kept["notes"]),
+            skipped=tuple(Skipped(name, reason) for name, reason in kept.get("skipped", ())),
+            ordered=bool(kept.get("ordered", False)),
         )
 
     async def put(self, settings: WorkloadSettings, model: ShelvedModel, *, series: str = "") -> None:
         """Keep a model; it replaces the one before of the same series."""
-        head = json.dumps({"boundary": model.boundary.isoformat(), "notes": list(model.notes)})
+        head = json.dumps(
+            {
+                "boundary": model.boundary.isoformat(),
+                "notes": list(model.notes),
+                "skipped": model.skipped,
+                "ordered": model.ordered,
+            }
+        )
         await self._history.blob_put(
             self._key(settings, series), head.encode() + b"\n" + encode(model.fitted)
         )

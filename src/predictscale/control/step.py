@@ -5,7 +5,7 @@ forecast come from.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import MappingProxyType
 
@@ -13,7 +13,7 @@ from predictscale.core.decide import decide
 from predictscale.core.demand import Observation, WorkloadId
 from predictscale.core.forecast import Forecast
 from predictscale.core.offered import Rate
-from predictscale.core.plan import Decision, Memory, Policy
+from predictscale.core.plan import Decision, Memory, Mode, Policy
 from predictscale.errors import TryNextForecaster
 
 _NO_FURTHER: Mapping[Rate, Forecast] = MappingProxyType({})
@@ -21,10 +21,17 @@ _NO_FURTHER: Mapping[Rate, Forecast] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class StepMemory:
-    """What both runs of the stages remember: the one with a forecast, the one without."""
+    """What both runs of the stages remember: the one with a forecast, the one without.
+
+    Args:
+        live: Of the one with.
+        reactive: Of the one without.
+        mode: Which of them was published; None before the first decision.
+    """
 
     live: Memory = field(default_factory=Memory)
     reactive: Memory = field(default_factory=Memory)
+    mode: Mode | None = None
 
 
 def step(
@@ -46,7 +53,7 @@ def step(
     Returns:
         The decision, valid for as long as the policy lets a target hold, and the memory.
     """
-    reactive, reactive_memory = decide(seen, None, policy, memory.reactive, unit=unit)
+    reactive, reactive_memory = decide(seen, None, policy, _reactive(memory, policy), unit=unit)
     try:
         plan, live_memory = decide(seen, forecast, policy, memory.live, unit=unit, further=further)
     except TryNextForecaster as unusable:
@@ -65,4 +72,18 @@ def step(
         notes=notes,
         further=further,
     )
-    return decision, StepMemory(live=live_memory, reactive=reactive_memory)
+    return decision, StepMemory(live=live_memory, reactive=reactive_memory, mode=policy.mode)
+
+
+def _reactive(memory: StepMemory, policy: Policy) -> Memory:
+    """What the run without a forecast remembers.
+
+    Where it takes over during a pause, the fleet it takes over does not shrink either: it remembers
+    what was wanted with a forecast, which was never less.
+    """
+    own, live = memory.reactive, memory.live
+    takes_over = memory.mode is Mode.LIVE and policy.mode is Mode.SHADOW
+    if policy.paused_with is None or not takes_over:
+        return own
+    good = own if (own.last_good or 0) > (live.last_good or 0) else live
+    return replace(own, wanted=live.wanted, last_good=good.last_good, good_at=good.good_at)

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from predictscale.core.plan import Health
+from predictscale.core.series import MetricWindow
 from predictscale.sources.archivefile import Line
 
 LEAST_STEP_S = 60
@@ -53,7 +56,14 @@ def step_for(since_s: float, until_s: float, *, points: int) -> int:
     return step_s
 
 
-def timeline(lines: Sequence[Line], *, since_s: float, until_s: float, points: int) -> Timeline:
+def timeline(
+    lines: Sequence[Line],
+    *,
+    since_s: float,
+    until_s: float,
+    points: int,
+    bins: MetricWindow | None = None,
+) -> Timeline:
     """Columns of [since, until].
 
     Args:
@@ -62,6 +72,8 @@ def timeline(lines: Sequence[Line], *, since_s: float, until_s: float, points: i
         since_s: Where it begins [s since the epoch].
         until_s: Where it ends [s since the epoch].
         points: As many rows at most.
+        bins: The history of demand, where it is at hand: what forecasts are of is the mean of whole
+            bins, and a decision sees but its newest sample.
     """
     step_s = step_for(since_s, until_s, points=points)
     within = [line for line in lines if since_s <= line.at_us / 1e6 <= until_s]
@@ -78,7 +90,8 @@ def timeline(lines: Sequence[Line], *, since_s: float, until_s: float, points: i
     made = [line.at_us / 1e6 for line in within]
     # What was forecast at `at_us` was for a lead time later.
     due = [line.at_us / 1e6 + line.lead_s for line in lines]
-    numbers = {"demand": columns.of(made, (line.demand for line in within), _mean)}
+    sampled = columns.of(made, (line.demand for line in within), _mean)
+    numbers = {"demand": sampled if bins is None else columns.measured(bins, sampled)}
     numbers |= {name: columns.of(due, (getattr(line, name) for line in lines), max) for name in BANDS}
     counts = {name: columns.of(made, (getattr(line, name) for line in within), _last) for name in LAST}
     worst = columns.of(made, (_WORST.index(Health(line.health)) for line in within), max)
@@ -109,6 +122,17 @@ class _Columns:
             if value is not None and 0 <= row < self.rows:
                 found[row].append(value)
         return [told(each) if each else None for each in found]
+
+    def measured(self, bins: MetricWindow, sampled: Numbers) -> Numbers:
+        """The mean of each row's bins where all of them are known; elsewhere what was sampled."""
+        inside = bins.known & (bins.step_s <= self.step_s)
+        stamps_s = bins.stamps_s[inside]
+        places = (stamps_s // self.step_s).astype(np.int64) - self.first
+        fits = (places >= 0) & (places < self.rows)
+        counts = np.bincount(places[fits], minlength=self.rows)
+        sums = np.bincount(places[fits], weights=bins.values[inside][fits], minlength=self.rows)
+        whole = counts >= self.step_s / bins.step_s
+        return [float(sums[row] / counts[row]) if whole[row] else value for row, value in enumerate(sampled)]
 
 
 def _rows(since_s: float, until_s: float, step_s: int) -> int:

@@ -12,12 +12,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from predictscale.config.settings import WorkloadSettings
+from predictscale.control.fitting import Fitting
 from predictscale.control.idleness import Idleness
 from predictscale.control.ledger import Ledger
 from predictscale.control.observe import Watch, observation
+from predictscale.control.overrides import NOTHING, InForce
 from predictscale.control.past import Past
 from predictscale.control.pools import PoolWatch
 from predictscale.control.rates import Rates
+from predictscale.control.reading import Reading
 from predictscale.control.rhythm import relived_s, watched_s
 from predictscale.control.shelf import ModelShelf
 from predictscale.control.sizing import Sizing
@@ -28,12 +31,17 @@ from predictscale.core.demand import Observation, Signal, SignalName, WorkloadId
 from predictscale.core.events import PlannedEvent
 from predictscale.core.forecast import Forecast
 from predictscale.core.law import Mix
+from predictscale.core.lawcapacity import CapacityLaw
+from predictscale.core.lawguards import Learned
 from predictscale.core.offered import Rate
+from predictscale.core.outcome import horizons_s
 from predictscale.core.plan import Decision, Memory, Policy
 from predictscale.core.series import floor_to_grid
 from predictscale.sources.base import Source
 
 __all__ = ["Fits", "Grid", "Tracker"]
+
+_Measured = tuple[float, Learned | None]
 
 _FIRST_FIT_S = 5.0
 """How long the first answer waits for a quick model; the reactive need is published after that."""
@@ -56,6 +64,7 @@ class Tracker:
         ledger: Who keeps the books; None if nobody does, and then no budget binds.
         announced: The planned events that were announced by an instant, beside those of the settings.
         pools: Who looks at the workload's pools, or at nodes that may be lost; None if nobody does.
+        overrides: What people have put in force at an instant, by what was ordered by then.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class Tracker:
         ledger: Ledger | None = None,
         announced: Callable[[datetime], tuple[PlannedEvent, ...]] = lambda _: (),
         pools: PoolWatch | None = None,
+        overrides: Callable[[datetime], InForce] = lambda _: NOTHING,
     ) -> None:
         self.settings = settings
         self.policy = settings.policy()
@@ -86,11 +96,11 @@ class Tracker:
         self._idleness = Idleness(self.policy.cold)
         self._announced = announced
         self._pools = pools
+        self._overrides = overrides
         tuned = tuning is not None
         self._replay_s = relived_s(self.policy, tick_s=grid.tick_s, tuned=tuned)
         keep_s = watched_s(self.policy, tick_s=grid.tick_s, tuned=tuned)
         self._watch = Watch(signals, source, tick_s=grid.tick_s, keep_s=keep_s)
-        lead_s = max(self.policy.lead_time_s, grid.step_s)
 
         def strand(series: str = "", scored_s: Collection[float] = ()) -> Strand:
             return Strand(
@@ -100,15 +110,18 @@ class Tracker:
                 shelf=shelf,
                 grid=grid,
                 scored_s=scored_s,
+                relived_s=self._replay_s,
                 events=self._events_at,
             )
 
-        self._strand = strand(scored_s={grid.step_s, lead_s})
+        self._strand = strand(scored_s=horizons_s(lead_s=self.policy.lead_time_s, step_s=grid.step_s))
         self._rates: Rates | None = None
         if settings.learned is not None:
             self._rates = Rates(settings.learned, signals, archive=archive, grid=grid, strand=strand)
         self._memory = StepMemory()
         self._awake = False
+        # The newest tick, and what of its policy was measured.
+        self._decided: tuple[datetime, _Measured] | None = None
 
     @property
     def workload(self) -> WorkloadId:
@@ -121,20 +134,78 @@ class Tracker:
         notes += await self._extend(at)
         if not self._awake and self._strand.bins is not None:
             await self._wake(at)
+        else:
+            await self._make_up(at)
         async with self._turn:
             # One workload computes at a time, and calls are answered in between: a forecast
             # takes milliseconds, and all of them are due in the same second.
             await asyncio.sleep(0)
             decision = self._decide(at, notes)
+        self._decided = at, self._measured(decision.policy)
         self._start_due(at)
         return decision
 
+    async def _make_up(self, at: datetime) -> None:
+        """Remember at `at` what a replica of the service remembers that was neither late nor held up."""
+        if self._decided is None:
+            return
+        following = self._decided[0] + timedelta(seconds=self._grid.tick_s)
+        if self._overdue(at) or (at - following).total_seconds() > self._replay_s:
+            self._memory = await self._relive(at)
+        elif following < at:
+            self._memory = await self._live_through(following, at, self._memory)
+        else:
+            return
+        if self._pools is not None:
+            self._pools.made_up()
+
+    def _overdue(self, at: datetime) -> bool:
+        """Whether the last decisions lacked a fit, or a measurement, that is there now.
+
+        What was read during a pause is not kept for as long as it holds: nothing of it is forgotten.
+        """
+        if self._decided is None:
+            return False
+        before, obeyed = self._decided
+        late = [self._strand.overdue(before)]
+        if self._rates is not None:
+            late.append(self._rates.overdue(before))
+        late.append(self._measured(self._policy_at(before)) != obeyed)
+        return any(late) and not self._overrides(at).paused_s(at)
+
+    @staticmethod
+    def _measured(policy: Policy) -> _Measured:
+        """What of a policy is in force from a stated instant on, and may have come later than that."""
+        law = policy.capacity
+        return policy.lead_time_s, law.learned if isinstance(law, CapacityLaw) else None
+
     async def _look(self, at: datetime) -> tuple[str, ...]:
         """Read what is new of the workload and of its pools."""
+        # A start in the middle of a pause lives through all of it again.
+        look = self._watch.look(at, further_s=0.0 if self._awake else self._overrides(at).paused_s(at))
         if self._pools is None:
-            return await self._watch.look(at)
-        notes, more = await asyncio.gather(self._watch.look(at), self._pools.look(at))
+            return await look
+        notes, more = await asyncio.gather(look, self._pools.look(at))
         return (*notes, *more, *self._pools.notes_at(at))
+
+    def fitting(self, at: datetime) -> Fitting:
+        """Its models at `at`, for readers."""
+        return self._strand.fitting(at)
+
+    def reading(self) -> Reading:
+        """Its data as it was last read, for readers."""
+        return Reading(
+            bins=self._past.bins,
+            unit=self._past.signal.unit,
+            signals=self._watch.seen(),
+            partial=self._watch.partial,
+        )
+
+    def refit_now(self) -> str | None:
+        """Have its models fitted in the background, beside the fits of the grid; see `Strand.refit_now`."""
+        if self._rates is not None:
+            self._rates.refit_now()
+        return self._strand.refit_now()
 
     async def fitted(self) -> None:
         """Return once what is under way in the background has ended: fits, choices, measurements."""
@@ -155,6 +226,7 @@ class Tracker:
         policy = self._policy_at(at)
         forecast, further, forecast_notes = self._predict(at, policy)
         sizing_notes = () if self._sizing is None else self._sizing.notes_at(at)
+        tuning_notes = () if self._tuning is None else self._tuning.notes_at(at)
         decision, self._memory = step(
             self.workload,
             self._observe(at, partial=self._watch.partial),
@@ -162,7 +234,7 @@ class Tracker:
             policy,
             self._memory,
             unit=self._past.signal.unit,
-            notes=(*notes, *forecast_notes, *sizing_notes),
+            notes=(*notes, *self._overrides(at).notes, *forecast_notes, *sizing_notes, *tuning_notes),
             further=further,
         )
         decision = replace(decision, outcomes=self._strand.score(forecast))
@@ -205,15 +277,23 @@ class Tracker:
         )
 
     def _policy_at(self, at: datetime) -> Policy:
-        """The settings that a decision at `at` obeys: the owner's, tuned, with what was measured."""
-        policy = self.policy if self._tuning is None else self._tuning.policy_at(at)
+        """The settings that a decision at `at` obeys: the owner's, tuned, measured, overridden."""
+        policy = self._tuned_at(at)
         lead_time_s = None if self._sizing is None else self._sizing.lead_time_at(at)
         capacity, learned = None, self.settings.learned
         if learned is not None:
             mix = self._mix_at(at)
             capacity = None if self._sizing is None else self._sizing.capacity_at(at, mix=mix)
             capacity = learned.law(mix=mix) if capacity is None else capacity
-        return policy.measured(capacity=capacity, lead_time_s=lead_time_s)
+        measured = policy.measured(capacity=capacity, lead_time_s=lead_time_s)
+        override = self._overrides(at)
+        began = override.paused_since
+        held_s = policy.hold_s if began is None else self._tuned_at(began).hold_s
+        return override.obeyed(measured, held_s=held_s, at=at, tick_s=self._grid.tick_s)
+
+    def _tuned_at(self, at: datetime) -> Policy:
+        """The owner's settings, or those that were chosen to meet the objective."""
+        return self.policy if self._tuning is None else self._tuning.policy_at(at)
 
     def _events_at(self, at: datetime) -> tuple[PlannedEvent, ...]:
         """The owner's planned events and those announced by `at`; one that is both is one."""
@@ -238,17 +318,23 @@ class Tracker:
         await asyncio.gather(*waking)
         if self._tuning is not None:
             await self._tuning.wake()
-        for part in (self._sizing, self._ledger):
-            if part is not None:
-                await part.wake()
+        if self._sizing is not None:
+            await self._sizing.wake()
+        if self._ledger is not None:
+            await self._ledger.wake(at)
         self._memory = await self._relive(at)
         self._awake = True
 
     async def _relive(self, at: datetime) -> StepMemory:
         """The memory that the ticks before `at` leave behind, by the same step on the same data."""
         grid = self._grid
-        past = floor_to_grid(at - timedelta(seconds=self._replay_s), grid.tick_s)
-        memory = await self._begin(past)
+        back_s = self._replay_s + self._overrides(at).paused_s(at)
+        past = floor_to_grid(at - timedelta(seconds=back_s), grid.tick_s)
+        return await self._live_through(past, at, await self._begin(past))
+
+    async def _live_through(self, past: datetime, at: datetime, memory: StepMemory) -> StepMemory:
+        """The memory after the ticks of [past, at)."""
+        grid = self._grid
         while past < at:
             seen = self._observe(past)
             async with self._turn:

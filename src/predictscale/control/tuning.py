@@ -80,6 +80,12 @@ class SelfTuning:
         """The settings that a decision at `at` obeys."""
         return self._subject.policy.obeying(self._in_force(at)[1])
 
+    def notes_at(self, at: datetime) -> tuple[str, ...]:
+        """What a reader of the decision at `at` should know, while nothing was chosen."""
+        if self._in_force(at)[0] is not None:
+            return ()
+        return ("no settings are chosen for the objective yet; the owner's are in force",)
+
     def highest(self, bins: MetricWindow | None, at: datetime) -> float | None:
         """The highest demand of the last days before the bin of `at`; None if none is known."""
         if bins is None:

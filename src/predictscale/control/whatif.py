@@ -71,7 +71,7 @@ class Replayed:
         changed: With those that were asked for; equal if none were.
         rivals: Others, in the circumstances of `changed`.
         forecasters: The chain that forecast.
-        wait_s: Demand that waits longer is late, in the circumstances of `changed` [s].
+        wait_s: Demand that waits longer is late, on either side: as `changed` has it [s].
         notes: What a reader should know.
     """
 

@@ -161,6 +161,8 @@ def _demoted(decision: Decision, author: str, home: Collection[str]) -> str:
 def _untold(decision: Decision) -> str:
     if decision.answer.available:
         return f"KEDA is told UNAVAILABLE: the last decision was valid until {_clock(decision.valid_until)}"
+    if decision.plan.health is Health.UNKNOWN:
+        return f"KEDA is told UNAVAILABLE: {_known(decision).because}"
     return f"KEDA is told UNAVAILABLE: {_doubt(decision.seen)}, {_acts(decision.policy)}"
 
 

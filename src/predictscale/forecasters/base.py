@@ -108,3 +108,12 @@ class Follows(Protocol):
             previous: What serves now; of any forecaster, or a chain of several.
         """
         ...
+
+
+@runtime_checkable
+class Hurried(Protocol):
+    """A slow forecaster that has quick ones to offer until it is fitted."""
+
+    def at_once(self) -> tuple[Forecaster, ...]:
+        """Those, the best guess first."""
+        ...

@@ -21,7 +21,7 @@ from predictscale.errors import (
     ForecastNotCredible,
     TryNextForecaster,
 )
-from predictscale.forecasters.base import LEVELS, Decomposed, Explained, Fitted, Follows, Forecaster
+from predictscale.forecasters.base import LEVELS, Decomposed, Explained, Fitted, Follows, Forecaster, Hurried
 from predictscale.forecasters.robust import highest
 
 CREDIBLE = 5.0
@@ -193,8 +193,13 @@ def fit_chain(forecasters: Sequence[Forecaster], window: MetricWindow) -> ChainR
 
 
 def quick_ones(forecasters: Sequence[Forecaster]) -> tuple[Forecaster, ...]:
-    """Those that fit at once: the chain of the first minutes, until the slow ones are done."""
-    return tuple(forecaster for forecaster in forecasters if not forecaster.slow)
+    """Those that fit at once, each once: the chain of the first minutes, until the slow ones are done."""
+    found: dict[str, Forecaster] = {}
+    for forecaster in forecasters:
+        at_once = forecaster.at_once() if isinstance(forecaster, Hurried) else ()
+        for each in at_once if forecaster.slow else (forecaster,):
+            found.setdefault(each.name, each)
+    return tuple(found.values())
 
 
 def following(forecasters: Sequence[Forecaster], previous: Fitted | None) -> tuple[Forecaster, ...]:

@@ -29,7 +29,7 @@ from predictscale.forecasters.spread import Spread
 from predictscale.forecasters.standings import Standing
 from predictscale.forecasters.tournament import Crowned
 
-SCHEMA = 3
+SCHEMA = 4
 """Raised whenever a registered class changes what it holds."""
 
 _HEADER = "header"

@@ -70,12 +70,14 @@ class Standing:
             leads; None if the candidate could not answer.
         judged_s: Where the window ended that it was judged by, seconds since the epoch.
         lost: How many times in a row it was not worth its fit by then.
+        because: Why it did or did not come first when it was judged, in words.
     """
 
     name: str
     loss: float | None
     judged_s: float = 0.0
     lost: int = 0
+    because: str = ""
 
     @property
     def again_s(self) -> float:
@@ -94,10 +96,14 @@ class Standing:
 
 
 class _Told(NamedTuple):
-    """A standing, and the same loss in each of `PARTS`, NaN where nothing is known or nothing moved."""
+    """A standing, and the same loss in each of `PARTS`, NaN where nothing is known or nothing moved.
+
+    `why` is the reason for having no loss.
+    """
 
     standing: Standing
     parts: tuple[float, ...]
+    why: str = ""
 
 
 def judge(
@@ -127,7 +133,7 @@ def judge(
             asked[candidate.name] = trial.told(candidate)
             del rests[candidate.name]
     least, before = _least(asked.values()), {s.name: s.lost for s in past}
-    ahead = {c.name: _ahead(c.name, asked[c.name], home) for c in candidates[1:] if c.name in asked}
+    behind = {c.name: _behind(c.name, asked[c.name], home) for c in candidates[1:] if c.name in asked}
     told = [home.standing]
     for candidate in candidates[1:]:
         if (found := asked.get(candidate.name)) is not None:
@@ -143,9 +149,14 @@ def judge(
         if home.standing.loss is None:
             return 0, standing.loss
         margin = _margin(standing.name, home)
-        return (0, standing.loss / margin) if ahead.get(standing.name) else (2, standing.loss)
+        return (2, standing.loss) if behind.get(standing.name, "rests") else (0, standing.loss / margin)
 
-    return (*sorted(told, key=rank), *sorted(rests.values(), key=rank))
+    first, *others = sorted(told, key=rank)
+    reasoned = (
+        replace(first, because=_won(first, home)),
+        *(replace(s, because=behind.get(s.name) or _outdone(s, first, home)) for s in others),
+    )
+    return (*reasoned, *sorted(rests.values(), key=rank))
 
 
 def _margin(name: str, home: _Told) -> float:
@@ -153,17 +164,54 @@ def _margin(name: str, home: _Told) -> float:
     return SLIGHTLY if HOLDS.get(name) == home.standing.name else CLEARLY
 
 
-def _ahead(name: str, told: _Told, home: _Told) -> bool:
-    """Whether a challenger may replace the first candidate."""
-    if told.standing.loss is None or home.standing.loss is None:
-        return told.standing.loss is not None
-    if told.standing.loss >= _margin(name, home) * home.standing.loss:
-        return False
+def _behind(name: str, told: _Told, home: _Told) -> str:
+    """Why a challenger may not replace the first candidate; empty if it may."""
+    mine, theirs = told.standing.loss, home.standing.loss
+    if mine is None:
+        return f"it cannot answer: {told.why}"
+    if theirs is None:
+        return ""
+    margin = _margin(name, home)
+    if mine >= margin * theirs:
+        return f"its loss of {mine:.3f} is not below {margin:g} of the {theirs:.3f} of {home.standing.name}"
     if HOLDS.get(name) == home.standing.name:
-        return True
+        return ""
     share = 1.0 if name == LastValue.name else CLEARLY
-    both = zip(told.parts, home.parts, strict=True)
-    return not any(mine > share * theirs for mine, theirs in both)  # a part that tells nothing is NaN
+    # A part that tells nothing is NaN, and behind nothing.
+    parts = enumerate(zip(told.parts, home.parts, strict=True), start=1)
+    lost = [(place, one, other) for place, (one, other) in parts if one > share * other]
+    if not lost:
+        return ""
+    place, one, other = max(lost, key=lambda part: part[1] / part[2])
+    return (
+        f"its loss of {mine:.3f} is below the {theirs:.3f} of {home.standing.name} on the whole, but not in "
+        f"each part of the judged days: in part {place} of {PARTS} it is {one:.3f} against {other:.3f}"
+    )
+
+
+def _won(first: Standing, home: _Told) -> str:
+    """Why the one that comes first does."""
+    if first.name == home.standing.name:
+        return "it is at home, and no other is clearly better in each part of the judged days"
+    if first.loss is None or home.standing.loss is None:
+        return f"{home.standing.name}, which is at home, cannot answer: {home.why}"
+    least = "not behind" if first.name == LastValue.name else "clearly ahead"
+    where = "" if HOLDS.get(first.name) == home.standing.name else f", and {least} in each part of them"
+    return (
+        f"its loss of {first.loss:.3f} over the judged days is below {_margin(first.name, home):g} of the "
+        f"{home.standing.loss:.3f} of {home.standing.name}, which is at home{where}"
+    )
+
+
+def _outdone(standing: Standing, first: Standing, home: _Told) -> str:
+    """Why one that nothing else speaks against does not come first."""
+    if standing.loss is None:
+        return f"it is at home and cannot answer: {home.why}"
+    if standing.name == home.standing.name:
+        if HOLDS.get(first.name) == standing.name:
+            return f"it is at home, but {first.name}, which holds it within itself, is slightly better"
+        return f"it is at home, but {first.name} is better all through the judged days"
+    return f"{first.name} is better still"
 
 
 def _bar(candidate: Forecaster, home: _Told, *, least: float) -> float:
@@ -214,12 +262,12 @@ class _Trial:
         came = actuals(window, origins=origins, leads_s=leads_s)[TARGETS.index("peak")]
         trial = cls(window, origins, leads_s, came)
         basis = trial.losses(LastValue())
-        if basis is None or not all(np.isfinite(loss) and loss > _NOTHING for loss in basis[0]):
+        if isinstance(basis, str) or not all(np.isfinite(loss) and loss > _NOTHING for loss in basis[0]):
             return None
         return replace(trial, basis=basis)
 
-    def losses(self, candidate: Forecaster) -> list[list[float]] | None:
-        """Weighted quantile losses by lead, of the whole, then of each part; None if it cannot be fitted."""
+    def losses(self, candidate: Forecaster) -> list[list[float]] | str:
+        """Weighted quantile losses by lead, of the whole, then of each part; or why it cannot be fitted."""
         said = rolling(
             candidate,
             self.window,
@@ -230,7 +278,7 @@ class _Trial:
             history_s=self.window.duration_s,
         )
         if said.fitted is None:
-            return None
+            return said.failures[-1].reason if said.failures else "its fit failed"
         peaks = said.values[TARGETS.index("peak")]
         # Where nobody could answer, nobody is judged.
         known = [np.where(np.isnan(p).any(axis=1), np.nan, c) for p, c in zip(peaks, self.came, strict=True)]
@@ -245,8 +293,8 @@ class _Trial:
         """How a candidate does."""
         reached = self.basis if candidate.name == LastValue.name else self.losses(candidate)
         end_s = self.window.end.timestamp()
-        if reached is None:
-            return _Told(Standing(candidate.name, None, end_s), (np.nan,) * PARTS)
+        if isinstance(reached, str):
+            return _Told(Standing(candidate.name, None, end_s), (np.nan,) * PARTS, reached)
         whole, *parts = (_relative(mine, theirs) for mine, theirs in zip(reached, self.basis, strict=True))
         return _Told(Standing(candidate.name, whole, end_s), tuple(parts))
 

@@ -91,6 +91,10 @@ class Tournament:
         crowned = next((member for member in members if isinstance(member, Crowned)), None)
         return self if crowned is None else replace(self, past=crowned.standings)
 
+    def at_once(self) -> tuple[Forecaster, ...]:
+        """The candidates that fit at once, unjudged. See `Hurried.at_once`."""
+        return tuple(candidate for candidate in self.candidates if not candidate.slow)
+
     def needs_s(self, step_s: float) -> float:
         """What the least demanding candidate needs [s]."""
         return min(candidate.needs_s(step_s) for candidate in self.candidates)

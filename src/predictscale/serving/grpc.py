@@ -305,6 +305,9 @@ def _told(ref: Ref, decision: Decision) -> ReplicaPlan:
     """
     answer = decision.answer
     if not answer.available:
-        because = f": {answer.steps[-1].because}" if answer.steps else ""
+        # The first stage tells what is known of demand; the later ones go on from there.
+        why = [step.because for step in answer.steps[:1]]
+        why += [note for note in decision.notes if note.startswith("demand ")]
+        because = f": {'; '.join(why)}" if why else ""
         raise AnswerUnavailable(f"{ref.namespace}/{ref.name} is {answer.health}{because}")
     return answer

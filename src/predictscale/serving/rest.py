@@ -40,10 +40,12 @@ from predictscale.serving.tuned import TuningView, tuning_view
 from predictscale.serving.views import (
     ProbeView,
     RowView,
+    refused_views,
 )
 from predictscale.serving.whatif import WhatIfDesk, add_what_if
 
 _MOST_NAMED = 20
+_NONE_KNOWN = "none; a ScaledObject is known from KEDA's first call on, within its pollingInterval"
 _ONE_WORKLOAD = "/api/v1/workloads/{namespace}/{name}"
 
 
@@ -168,7 +170,7 @@ def _add_workloads(
     def latest(namespace: str, name: str) -> Decision:
         decision = store.latest(WorkloadId(namespace, name))
         if decision is None:
-            raise HTTPException(404, _unknown(WorkloadId(namespace, name), desk.workloads()))
+            raise HTTPException(404, _unknown(WorkloadId(namespace, name), desk))
         return decision
 
     @one.get("", response_model=RowView)
@@ -183,7 +185,7 @@ def _add_workloads(
         store=store,
         log=log,
         bins=bins,
-        unknown=lambda asked: _unknown(asked, desk.workloads()),
+        unknown=lambda asked: _unknown(asked, desk),
         now=now,
     )
     _add_records(one, latest)
@@ -214,7 +216,7 @@ def _add_money(app: FastAPI, store: DecisionStore, desk: Desk, book: MoneyBook) 
     def state(asked: WorkloadId) -> Money:
         money = book.get(asked)
         if money is None:
-            raise HTTPException(404, _unknown(asked, desk.workloads()))
+            raise HTTPException(404, _unknown(asked, desk))
         return money
 
     @app.get("/api/v1/costs", responses=problems(422))
@@ -246,14 +248,14 @@ def _add_money(app: FastAPI, store: DecisionStore, desk: Desk, book: MoneyBook) 
 
 def _add_events(app: FastAPI, desk: Desk, now: Callable[[], datetime], events: EventDesk) -> None:
     one = APIRouter(prefix=_ONE_WORKLOAD, responses=problems(404, 422))
-    add_events(one, events, unknown=lambda asked: _unknown(asked, desk.workloads()), now=now)
+    add_events(one, events, unknown=lambda asked: _unknown(asked, desk), now=now)
     app.include_router(one)
 
 
 def _add_overrides(app: FastAPI, desk: Desk, now: Callable[[], datetime], overrides: OverrideDesk) -> None:
     one = APIRouter(prefix=_ONE_WORKLOAD, responses=problems(404, 422))
     together = APIRouter(prefix="/api/v1", responses=problems(422))
-    add_overrides(one, overrides, unknown=lambda asked: _unknown(asked, desk.workloads()), now=now)
+    add_overrides(one, overrides, unknown=lambda asked: _unknown(asked, desk), now=now)
     add_audit_log(together, overrides.writing.audit)
     app.include_router(one)
     app.include_router(together)
@@ -262,7 +264,7 @@ def _add_overrides(app: FastAPI, desk: Desk, now: Callable[[], datetime], overri
 def _add_what_if(app: FastAPI, desk: Desk, what_if: WhatIfDesk) -> None:
     one = APIRouter(prefix=_ONE_WORKLOAD, responses=problems(404, 422))
     together = APIRouter(prefix="/api/v1", responses=problems(404, 422))
-    add_what_if(one, together, what_if, unknown=lambda asked: _unknown(asked, desk.workloads()))
+    add_what_if(one, together, what_if, unknown=lambda asked: _unknown(asked, desk))
     app.include_router(one)
     app.include_router(together)
 
@@ -282,10 +284,14 @@ def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
         return ProbeView(status="draining or starting")
 
 
-def _unknown(asked: WorkloadId, followed: set[WorkloadId]) -> str:
+def _unknown(asked: WorkloadId, desk: Desk) -> str:
+    followed = desk.workloads()
     if asked in followed:
-        return f"{asked} has no decision yet: its history is being read"
+        return f"{asked} has no decision yet: its history is being read; ask again in some seconds"
+    for refused in refused_views(desk.registrations()):
+        if (refused.namespace, refused.scaled_object) == (asked.namespace, asked.name):
+            return f"{asked} is not followed: its trigger is refused: {'; '.join(refused.problems)}"
     known = sorted(str(workload) for workload in followed)
-    shown = ", ".join(known[:_MOST_NAMED]) or "none"
+    shown = ", ".join(known[:_MOST_NAMED]) or _NONE_KNOWN
     more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
     return f"{asked} is not followed; known: {shown}{more}"

@@ -84,7 +84,7 @@ class WhatIfResultView(BaseModel):
         description="Others in the circumstances of `changed`: a fixed fleet, a plain HPA, a tuned one."
     )
     forecasters: list[str] = Field(description="The chain that forecast.")
-    wait_s: float = Field(description="Demand that waits longer is late, on either side: as `changed` has it.")
+    wait_s: float = Field(description="Demand that waits longer is late, as `changed` has it on either side.")
     notes: list[str] = Field(description="What a reader should know.")
 
 

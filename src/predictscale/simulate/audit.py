@@ -21,7 +21,7 @@ from predictscale.simulate.plant import Counts
 from predictscale.simulate.relive import Past, Relived, relive
 from predictscale.simulate.rivals import DAY_S, Scene
 from predictscale.simulate.roster import RIVALS
-from predictscale.simulate.scoring import Score, cost_at, hull, interval, resampled, scores
+from predictscale.simulate.scoring import Score, cost_at, hull, interval, resampled, scores, widened
 from predictscale.simulate.world import Run, Tally, demand_grid, replay, tally
 
 OURS: Final = "predictscale"
@@ -34,7 +34,7 @@ KNOWN: Final = (OURS, *RIVALS, CLAIRVOYANT)
 LEAST_DAYS: Final = 5
 """An interval is drawn from at least so many whole days."""
 SHARE: Final = 0.8
-"""Of resampled savings that lie within an interval: from the 10th to the 90th percentile."""
+"""Of the savings of other days, what an interval is to hold: from the 10th to the 90th percentile."""
 
 _DRAWS = 2000
 _SEED = 7
@@ -185,8 +185,10 @@ def _savings(names: Sequence[str], by_day: Tally, *, span_days: float) -> tuple[
         )
         # One draw of days for all policies: what differs between them is what is compared. What the part
         # of a day at the end saved stands; its doubt is as that of the others, which adds as variances do.
+        # A handful of days says less of others than draws from it pretend.
         spread = resampled(whole, draws=_DRAWS, seed=_SEED)[1] - whole.replica_hours
-        drawn = hours + spread * math.sqrt(span_days / whole_days)
+        scale = math.sqrt(span_days / whole_days) * widened(whole_days, share=SHARE)
+        drawn = hours + spread * scale
     savings = []
     for place, name in enumerate(names):
         if place == mine or name == CLAIRVOYANT:

