@@ -115,7 +115,7 @@ def not_yet(decision: Mapping[str, Any]) -> bool:
 
 
 def _graded(decision: dict[str, Any]) -> dict[str, Any]:
-    """A decision without the words of its SPOT steps: they tell counts as they were before grading, ADR 16."""
+    """A decision without the words of its SPOT steps: they tell counts before grading, ADR 16."""
     stairs = {
         name: [step | {"because": ""} if step["stage"] == "spot" else step for step in decision[name]]
         for name in ("steps", "reactive_steps")
