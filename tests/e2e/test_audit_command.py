@@ -239,7 +239,7 @@ def test_an_interruption_leaves_what_is_done(
     server: PrometheusServer, known: list[Known], tmp_path: Path
 ) -> None:
     command = [
-        str(CLI), "audit", "--prometheus", server.url, "--days", str(DAYS), "--replay-days", "0.1", *QUICK,
+        str(CLI), "audit", "--prometheus", server.url, "--days", str(DAYS), "--replay-days", "1", *QUICK,
         *capacities(known), "--traces", str(tmp_path), "--out", str(tmp_path / "audit.json"),
     ]  # fmt: skip
     with subprocess.Popen(
