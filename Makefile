@@ -29,6 +29,7 @@ check: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.rpc --out benchmarks/results/rpc.json
+	$(BIN)/python -m benchmarks.page --quick --out benchmarks/results/local/page-quick.json
 	$(BIN)/python -m benchmarks.forecast --quick --out benchmarks/results/local/forecast-quick.json
 	$(BIN)/python -m benchmarks.forecast_cost --quick
 	$(BIN)/python -m benchmarks.tune_cost --quick

@@ -154,7 +154,7 @@ async def lists(serving: Serving, count: int) -> dict[str, float]:
     async with httpx2.AsyncClient(base_url=serving.url, trust_env=False, timeout=30) as client:
         for _ in range(count):
             begun_s = time.perf_counter()
-            answer = await client.get(LIST)
+            answer = await client.get(LIST, headers={"Accept-Encoding": "identity"})
             took_s.append(time.perf_counter() - begun_s)
             answer.raise_for_status()
             size = len(answer.content)
