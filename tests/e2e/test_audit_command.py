@@ -240,7 +240,8 @@ def test_an_interruption_leaves_what_is_done(
 ) -> None:
     # Whoever runs the tests in the background ignores the signal, and so would the command.
     command = [
-        "env", "--default-signal=INT", str(CLI), "audit", "--prometheus", server.url, "--days", str(DAYS), "--replay-days", "1", *QUICK,
+        "env", "--default-signal=INT", str(CLI), "audit", "--prometheus", server.url,
+        "--days", str(DAYS), "--replay-days", "1", *QUICK,
         *capacities(known), "--traces", str(tmp_path), "--out", str(tmp_path / "audit.json"),
     ]  # fmt: skip
     with subprocess.Popen(
