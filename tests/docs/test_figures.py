@@ -59,6 +59,12 @@ def figures() -> Iterator[tuple[str, str]]:
     for in_flight in (1, 50):
         first, second, third = (f"{calls[workloads, in_flight]:.2f}" for workloads in (1, 100, 1000))
         yield "docs/results.md", f"{first}, {second} and {third} times"
+    looked = results("page")
+    yield "docs/results.md", f"paints {looked['page']['first_contentful_paint_median_ms']:.0f} ms"
+    yield "docs/results.md", f"takes {looked['list']['p50_ms']:.1f} ms, {looked['list']['p99_ms']:.1f} at p99"
+    beside = {kind: ratio["p99_ms"] for kind, ratio in looked["rpc_ratio_to_nobody"].items()}
+    yield "docs/results.md", f"GetMetrics' p99 was {beside['program']:.2f} times"
+    yield "docs/results.md", f"and {beside['browser']:.2f} times with a browser open"
     for goal in results("spot")["goals"]:
         if found := re.search(r"kept: ([\d.]+)% short at ([\d.]+)%", goal):
             yield "README.md", f"{found[1]} % at {float(found[2]):.0f} %"
