@@ -1,8 +1,8 @@
 # Every command creates what it needs. CI calls `check` and `test`, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-# A file of tests to each core, and one more: half of them wait for real servers. PYTEST_ARGS= runs them in turn.
-PYTEST_ARGS ?= --numprocesses $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
+# A file of tests to each free core; PYTEST_ARGS= runs them one after the other.
+PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: run demo test check bench proto docs screenshots format clean
