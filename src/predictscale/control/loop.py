@@ -159,8 +159,9 @@ class Loop:
         if self._trackers.get(tracker.workload) is tracker:
             before = self._store.latest(decision.workload)
             self._store.put(decision)
-            self._on_decision(decision)
             self._log_change(before, decision)
+            # Readers come last: what goes wrong with them is told as such, and costs no one else anything.
+            self._on_decision(decision)
 
     def _log_change(self, before: Decision | None, decision: Decision) -> None:
         """One line when the answer or its health changes, with the step that made it."""

@@ -246,11 +246,6 @@ def is_told(decision: Decision, *, now: datetime) -> bool:
     return decision.answer.available and now <= decision.valid_until
 
 
-def workload_view(decision: Decision, *, now: datetime) -> WorkloadView:
-    """A decision in one line; `now` gives the age of its data."""
-    return WorkloadView(**_line(decision, now=now))
-
-
 def _line(decision: Decision, *, now: datetime) -> dict[str, Any]:
     """The fields of a decision in one line."""
     seen, plan = decision.seen, decision.plan
