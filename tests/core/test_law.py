@@ -12,6 +12,7 @@ from predictscale.core.law import LEAST_USABLE, MOST_USABLE, LatencyTargets, Law
 
 SHARES = st.floats(0.01, 0.99)
 SECONDS = st.floats(0.001, 10)
+NAN = float("nan")
 
 
 def iterated(law: Law, *, output: float, computed: float) -> float:
@@ -145,3 +146,31 @@ def test_a_law_in_which_work_takes_no_time_is_none() -> None:
         LatencyTargets(itl_s=0.0)
     with pytest.raises(ValueError, match="cached"):
         Mix(input_tokens=1, output_tokens=1, cached_share=1.5)
+
+
+@pytest.mark.parametrize(
+    ("computed", "prompt", "output", "expected"),
+    [
+        (NAN, 512, 256, None),
+        (512, 512, NAN, None),
+        (512, 512, 0.0, None),
+        (512, NAN, 256, Mix(input_tokens=512, output_tokens=256)),
+        (600, 512, 256, Mix(input_tokens=600, output_tokens=256)),
+        (384, 512, 256, Mix(input_tokens=512, output_tokens=256, cached_share=0.25)),
+        (0, 0, 1, Mix.of_requests()),
+    ],
+)
+def test_a_mean_request_needs_both_lengths(
+    computed: float, prompt: float, output: float, expected: Mix | None
+) -> None:
+    assert Mix.of_tokens(computed=computed, prompt=prompt, output=output) == expected
+
+
+def test_a_sum_that_ends_in_another_digit_is_no_cached_share() -> None:
+    once = math.fsum([0.1] * 10) * 512
+    twice = sum([0.1] * 10) * 512
+    assert once != twice
+    assert Mix.of_tokens(computed=twice, prompt=once, output=1.0) == Mix(input_tokens=once, output_tokens=1.0)
+    quarter = Mix.of_tokens(computed=0.75 * twice, prompt=once, output=1.0)
+    assert quarter is not None
+    assert quarter.cached_share == 0.25

@@ -18,7 +18,6 @@ from predictscale.core.offered import (
     Offered,
     Rate,
     arrived_now,
-    mix_of,
     offered_now,
     part_of,
     together,
@@ -206,13 +205,3 @@ def test_completions_and_the_growth_of_the_queue_are_arrivals_and_never_negative
     assert arrived_now(5.0, arrivals=False, growth=-9.0) == 0.0
     assert arrived_now(5.0, arrivals=True, growth=2.5) == 5.0
     assert arrived_now(5.0, arrivals=False, growth=None) == 5.0
-
-
-def test_a_mean_request_needs_both_lengths() -> None:
-    nan = float("nan")
-    assert mix_of(nan, 512, 256) is None
-    assert mix_of(512, 512, nan) is None
-    assert mix_of(512, 512, 0.0) is None
-    assert mix_of(512, nan, 256) == Mix(input_tokens=512, output_tokens=256)
-    assert mix_of(600, 512, 256) == Mix(input_tokens=600, output_tokens=256)
-    assert mix_of(0, 0, 1) == Mix.of_requests()

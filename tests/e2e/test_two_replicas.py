@@ -134,7 +134,7 @@ def _difference(one: Any, other: Any, where: str = "") -> str:
         pairs = zip(one, other, strict=True)
         parts = [_difference(mine, its, f"{where}[{place}]") for place, (mine, its) in enumerate(pairs)]
     elif isinstance(one, float) and isinstance(other, float):
-        parts = [] if math.isclose(one, other, rel_tol=1e-9) else [f"{where}: {one} / {other}"]
+        parts = [] if math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12) else [f"{where}: {one} / {other}"]
     else:
         parts = [] if one == other else [f"{where}: {one} / {other}"]
     return "; ".join(part for part in parts if part)

@@ -76,6 +76,25 @@ class Mix:
         """Where requests are counted and not tokens: one each."""
         return cls(input_tokens=0.0, output_tokens=1.0)
 
+    @classmethod
+    def of_tokens(cls, *, computed: float, prompt: float, output: float) -> Self | None:
+        """From mean token counts of a request; None where they do not say one.
+
+        The cached share is a difference of sums that end differently in their last digit from one
+        reader of the same history to the next, so it is told to twelve decimals.
+
+        Args:
+            computed: Input tokens that are computed; NaN where unknown.
+            prompt: All input tokens; NaN where unknown, and then nothing was cached.
+            output: Output tokens; NaN where unknown.
+        """
+        if not (computed >= 0 and output > 0):
+            return None
+        # Counted at other instants of a request, a part may come out above its whole; NaN is never more.
+        whole = max(computed, prompt)
+        share = round(1 - computed / whole, 12) if whole > 0 else 0.0
+        return cls(input_tokens=whole, output_tokens=output, cached_share=share)
+
     def context_tokens(self, answer_spread: float) -> float:
         """That a request holds in the cache, on average while it runs.
 

@@ -172,18 +172,11 @@ def mean_request(rows: PodRows) -> Mix | None:
     windows = rows.windows
     told = (windows.requests >= 0) & (windows.output_tokens_per_s >= 0) & (windows.input_tokens_per_s >= 0)
     requests = float(windows.requests[told].sum())
-    output = float(windows.output_tokens_per_s[told].sum()) * windows.window_s
-    if requests < LEAST_REQUESTS or not output > 0:
+    if requests < LEAST_REQUESTS:
         return None
-    computed = float(windows.input_tokens_per_s[told].sum()) * windows.window_s
-    prompts = rows.prompt_tokens_per_s[told]
-    prompt = float(prompts.sum()) * windows.window_s if not np.isnan(prompts).any() else computed
-    prompt = max(prompt, computed)
-    return Mix(
-        input_tokens=prompt / requests,
-        output_tokens=output / requests,
-        cached_share=1 - computed / prompt if prompt > 0 else 0.0,
-    )
+    rates = windows.input_tokens_per_s, rows.prompt_tokens_per_s, windows.output_tokens_per_s
+    computed, prompt, output = (float(rate[told].sum()) * windows.window_s / requests for rate in rates)
+    return Mix.of_tokens(computed=computed, prompt=prompt, output=output)
 
 
 def _shape(rows: PodRows, first_tokens: FirstTokens | None) -> float | None:

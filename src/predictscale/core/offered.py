@@ -144,23 +144,8 @@ class Offered:
         place = min(place, len(grid) - 1)
         if place < 0:
             return None
-        return mix_of(*self.means[:, place].tolist())
-
-
-def mix_of(computed: float, prompt: float, output: float) -> Mix | None:
-    """The mean request; NaN is unknown, and without a prompt's length nothing was cached.
-
-    Args:
-        computed: Input tokens that are computed.
-        prompt: All input tokens.
-        output: Output tokens.
-    """
-    if not (computed >= 0 and output > 0):
-        return None
-    # Counted at other instants of a request, a part may come out above its whole; NaN is never more.
-    whole = max(computed, prompt)
-    share = 1 - computed / whole if whole > 0 else 0.0
-    return Mix(input_tokens=whole, output_tokens=output, cached_share=share)
+        computed, prompt, output = self.means[:, place].tolist()
+        return Mix.of_tokens(computed=computed, prompt=prompt, output=output)
 
 
 def offered_now(counted: Demands, mix: Mix | None) -> Demands:
