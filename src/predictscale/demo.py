@@ -33,6 +33,8 @@ START = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
 _TICK_S = 15.0
 _HISTORY_S = 21 * 86400.0
 _SHOWN_EVERY_S = 300.0
+_REMEMBERED_S = 60.0
+"""Between counts of the fleet before the start [s]."""
 _Tell = Callable[[str], None]
 
 
@@ -123,14 +125,27 @@ class World:
     def __init__(self, endpoint: Endpoint, *, start: datetime) -> None:
         self.endpoint = endpoint
         self.recorded = {name: Recorded() for name in SignalName if name is not SignalName.DEMAND}
-        present = self._demand(start)
+        self._remember(start)
         self.fleet = SimulatedFleet(
             per_replica=endpoint.per_replica,
             boot=BootTime(median_s=endpoint.lead_time_s * 0.8, spread=0.1),
-            replicas=max(1, round(present / endpoint.per_replica) + 1),
+            replicas=self._owned(self._demand(start)),
             seed=1,
         )
         self.stats: FleetStats | None = None
+
+    def _remember(self, start: datetime) -> None:
+        """The fleet since the month began, as its owners had it: a budget counts the whole month."""
+        step = timedelta(seconds=_REMEMBERED_S)
+        at = start.replace(day=1, hour=0, minute=0)
+        for demand in self.endpoint.demand.values(at, start, _REMEMBERED_S).values.tolist():
+            at += step
+            for name in (SignalName.REPLICAS, SignalName.READY):
+                self.recorded[name].record(at, self._owned(demand))
+
+    def _owned(self, demand: float) -> int:
+        """Replicas that its owners had for a demand: one more than it takes."""
+        return max(1, round(demand / self.endpoint.per_replica) + 1)
 
     def series(self) -> dict[str, Recorded | SyntheticDemand]:
         """What a source can tell of it, by name."""

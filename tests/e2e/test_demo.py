@@ -39,6 +39,12 @@ async def test_within_thirty_seconds_keda_gets_a_target_from_a_forecast(tmp_path
             assert decision["health"] == "ok"
         await keda.close()
         url = _tried_url(demo)
+        ceiling = next(
+            step["because"]
+            for step in demo.json("/api/v1/workloads/demo/chat/decision")["steps"]
+            if step["stage"] == "ceiling"
+        )
+        assert re.search(r"of 250,000.00 EUR are left for \d+ h", ceiling), ceiling
         plan = run("plan", "demo/chat", "--url", url)
         assert plan.returncode == 0, plan.stderr
         for stage in ("demand", "capacity", "backlog", "warm", "stabilize", "ceiling", "landing"):
