@@ -1,6 +1,8 @@
 """Synthetic demand is a function of time alone, and looks like demand."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -110,6 +112,19 @@ def test_bursts_add_and_outages_are_gaps() -> None:
     broken = SyntheticDemand(seed=4, level=100, bursts_per_day=0, outages_per_week=5).values(*week)
     assert 0 < (~broken.known).sum() < len(broken) / 4
     np.testing.assert_array_equal(broken.values[broken.known], calm[broken.known])
+
+
+def test_a_shift_comes_within_ten_minutes_of_nine_and_only_on_working_days() -> None:
+    week = MONDAY, MONDAY + timedelta(days=7), BASE_STEP_S
+    alone = QUIET.values(*week)
+    added = replace(QUIET, shift=0.7).values(*week).values / alone.values - 1
+    zone = ZoneInfo(QUIET.time_zone)
+    local = [datetime.fromtimestamp(stamp_s, zone) for stamp_s in alone.stamps_s]
+    at_work = np.array([(at.weekday() < 5) and time(9, 10) <= at.time() < time(17, 30) for at in local])
+    away = np.array([(at.weekday() > 4) or at.time() < time(9) or at.time() >= time(17, 40) for at in local])
+    np.testing.assert_allclose(added[at_work], 0.7, atol=1e-3)
+    np.testing.assert_allclose(added[away], 0.0, atol=1e-3)
+    assert (added[~at_work & ~away] > 0).all()
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ _GROWS_FROM_DAY: Final = 20_454  # 2026-01-01
 _GROWS_AT_MOST_WEEKS: Final = 52.0
 # One stream of random numbers for each purpose, so that one setting does not change another's noise.
 _NOISE, _JITTER, _BURSTS, _OUTAGES = range(4)
+# Hours of the day at which a shift comes and goes.
+_SHIFT_KNOTS_H: Final = (9.0, 9.0 + 1 / 6, 17.5, 17.5 + 1 / 6)
+_WORKING_DAYS: Final = 5
 # Hours since Monday 00:00 at which working days fade into the weekend and back.
 _WEEK_KNOTS_H: Final = (0.0, 4.0, 118.0, 124.0, 164.0, 168.0)
 
@@ -41,6 +44,8 @@ class SyntheticDemand:
         level: Between the quietest and the busiest time of a working day, without noise.
         amplitude: Of the day's swing around the level, in [0, 1).
         evening: Share of the evening in the day's shape, in [0, 1]; the rest is working hours.
+        shift: What a shift adds, relative to what is there: on working days from 9:00 on all of it is
+            there within ten minutes, and as quickly gone at 17:30.
         weekend: Demand of a weekend as a multiple of a working day's.
         growth_per_week: Relative growth, such as 0.01; it stops a year from 2026 either way.
         noise: Relative standard deviation of the slow noise.
@@ -61,6 +66,7 @@ class SyntheticDemand:
     level: float
     amplitude: float = 0.7
     evening: float = 0.5
+    shift: float = 0.0
     weekend: float = 0.7
     growth_per_week: float = 0.0
     noise: float = 0.05
@@ -79,7 +85,7 @@ class SyntheticDemand:
                 f"level {self.level}, amplitude {self.amplitude}, evening {self.evening}; "
                 "must be above 0, in [0, 1) and in [0, 1]"
             )
-        rest = (self.weekend, self.noise, self.jitter, self.bursts_per_day, self.burst_size)
+        rest = (self.shift, self.weekend, self.noise, self.jitter, self.bursts_per_day, self.burst_size)
         if min(*rest, self.outages_per_week) < 0 or min(self.noise_s, self.burst_s, self.outage_s) <= 0:
             raise ValueError(f"{self}: rates and sizes must not be negative, durations above 0")
         _zone(self.time_zone)
@@ -152,7 +158,7 @@ def _day(demand: SyntheticDemand, day: int) -> Floats:
     weeks = min(max((day - _GROWS_FROM_DAY) / 7, -_GROWS_AT_MOST_WEEKS), _GROWS_AT_MOST_WEEKS)
     level = demand.level * (1 + demand.growth_per_week) ** weeks
     swing = 1 + demand.amplitude * _shape(local_s % _DAY_S, demand.evening)
-    mean = level * swing * _week(local_s, demand.weekend)
+    mean = level * swing * _week(local_s, demand.weekend) * (1 + demand.shift * _on_shift(local_s))
     # Rounding hides the last digits, in which machines may differ.
     values: Floats = np.round(mean * _noise(demand, day) * (1 + _bursts(demand, day)), 3)
     values[_outages(demand, day)] = np.nan
@@ -195,6 +201,14 @@ def _week(local_s: Floats, weekend: float) -> Floats:
     levels = (weekend, 1.0, 1.0, weekend, weekend, weekend)
     faded: Floats = np.interp(hours, _WEEK_KNOTS_H, levels)
     return faded
+
+
+def _on_shift(local_s: Floats) -> Floats:
+    """How much of a shift is at work, in [0, 1]."""
+    hours = local_s % _DAY_S / 3600
+    working = local_s % _WEEK_S < _WORKING_DAYS * _DAY_S
+    present: Floats = working * np.interp(hours, _SHIFT_KNOTS_H, (0.0, 1.0, 1.0, 0.0))
+    return present
 
 
 def _noise(demand: SyntheticDemand, day: int) -> Floats:
