@@ -104,10 +104,11 @@ class PageScene:
         """Take one of those away."""
         self._do(lambda store: store.forget(WorkloadId(MADE, name)))
 
-    def order(self, path: str, body: dict[str, Any]) -> None:
+    def order(self, path: str, body: dict[str, Any] | None = None, *, method: str = "POST") -> None:
         """A call that writes."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        answer = httpx2.post(f"{self.url}/api/v1{path}", json=body, headers=headers, trust_env=False)
+        url = f"{self.url}/api/v1{path}"
+        answer = httpx2.request(method, url, json=body, headers=headers, trust_env=False)
         assert answer.status_code == 200, answer.text
 
     def _do(self, what: Callable[[DecisionStore], object]) -> None:

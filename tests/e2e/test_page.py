@@ -248,6 +248,75 @@ def test_the_slider_shows_a_past_decision_as_it_was(browser: Browser, scene: Pag
         assert urlsplit(page.url).query == ""
 
 
+def test_cards_follow_the_slider_and_those_that_cannot_are_marked(browser: Browser, scene: PageScene) -> None:
+    at = f"{scene.now - timedelta(minutes=20):%Y-%m-%dT%H:%M:%SZ}"
+    before = scene.json(f"/workloads/demo/chat/capacity?at={at}")["because"]
+    newest = scene.json("/workloads/demo/chat/capacity")["because"]
+    assert before != newest
+
+    def card(title: str) -> Locator:
+        return page.get_by_role("article", name=title)
+
+    with opened(browser, scene.url, f"{CHAT}?at={at}") as page:
+        expect(page.get_by_text("KEDA was told", exact=True)).to_be_visible()
+        expect(card("What a replica serves")).to_contain_text(before)
+        expect(card("Floors")).to_contain_text("at least, then")
+        expect(card("Spot and on-demand pools")).to_contain_text(f"had no pools at {at}")
+        expect(card("Tuning")).to_contain_text(f"was not tuned at {at}")
+        expect(card("How long a replica takes")).to_contain_text("no measurement was in force")
+        marked = page.locator("article:has(.wl-of-now:visible) h3").all_text_contents()
+        assert [title.removesuffix("now") for title in marked] == [
+            "Which model serves",
+            "What it saves",
+            "What it costs",
+            "Data quality",
+            "Planned events",
+        ]
+        page.get_by_role("button", name="Back to now").click()
+        expect(card("What a replica serves")).to_contain_text(newest)
+        expect(card("Floors")).to_contain_text("at least, now")
+        expect(page.locator(".wl-of-now:visible")).to_have_count(0)
+
+
+def test_an_instant_of_which_nothing_is_kept_says_so_beside_the_slider_that_leads_out(
+    browser: Browser, scene: PageScene
+) -> None:
+    before = f"{scene.now - timedelta(hours=2):%Y-%m-%dT%H:%M:%SZ}"
+    with opened(browser, scene.url, f"{CHAT}?at={before}") as page:
+        expect(page.get_by_role("alert").filter(has_text="nothing is kept of")).to_be_visible()
+        expect(page.get_by_role("slider")).to_be_visible()
+        expect(page.get_by_role("article", name="Floors")).to_contain_text("nothing is kept of")
+        assert violations(page) == []
+
+
+def test_a_card_that_is_drawn_anew_keeps_what_is_open_and_where_the_keyboard_is(
+    browser: Browser, scene: PageScene
+) -> None:
+    with watched(browser, scene.url) as watch:
+        page = watch.page
+        page.clock.install()
+        page.goto(scene.url + CHAT)
+        quality = page.get_by_role("article", name="Data quality")
+        signals = quality.locator("summary", has_text="signals")
+        signals.focus()
+        page.keyboard.press("Enter")
+        table = quality.get_by_role("group", name="Signals")
+        expect(table).to_be_visible()
+        signals.evaluate("drawn => { drawn.dataset.drawn = 'before'; }")
+        page.clock.fast_forward(20_000)
+        page.clock.run_for(2_000)
+        expect(quality.locator("[data-drawn]")).to_have_count(0)  # it was drawn anew
+        expect(signals).to_be_focused()
+        expect(table).to_be_visible()
+        assert watch.wrongs == []
+
+
+def test_what_was_never_seen_is_not_drawn_as_nothing(browser: Browser, scene: PageScene) -> None:
+    with opened(browser, scene.url, "/w/made/unknown") as page:
+        step = page.locator(".wl-step-demand").first
+        expect(step.locator(".wl-step-value")).to_have_text("unknown requests/s")
+
+
 def _is_told(page: Page, decision: dict[str, Any]) -> None:
     """Head and staircase are those of a decision."""
     expect(page.get_by_text(f"decided {decision['decided_at'][11:19]} UTC")).to_be_visible()
@@ -338,6 +407,20 @@ def test_what_changes_is_shown_without_a_reload(browser: Browser, scene: PageSce
             expect(row(page, "made/moving").locator(".cell-fleet")).to_contain_text("of 33")
     finally:
         scene.forget("moving")
+
+
+def test_a_state_that_turns_without_a_decision_is_shown_without_a_reload(
+    browser: Browser, scene: PageScene
+) -> None:
+    with opened(browser, scene.url, "/?q=demo/chat") as page:
+        badge = row(page, "demo/chat").locator(".badge")
+        expect(badge).to_be_visible()
+        expect(badge).not_to_have_text("paused")
+        scene.order("/workloads/demo/chat/pause", {"for": "30m", "reason": "a test"})
+        try:
+            expect(badge).to_have_text("paused")
+        finally:
+            scene.order("/workloads/demo/chat/pause", method="DELETE")
 
 
 def test_a_lost_connection_is_said_until_it_is_back(browser: Browser, scene: PageScene) -> None:

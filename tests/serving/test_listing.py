@@ -350,7 +350,7 @@ async def test_rows_tell_what_was_saved_and_nothing_of_money_without_a_price(fro
 
 async def test_the_summary_adds_up_what_the_rows_say_and_keeps_currencies_apart(front: Front) -> None:
     def spend(currency: str, money: float) -> Spend:
-        return Spend(currency=currency, money=money, replica_h=1, gpu_h=None)
+        return Spend(currency=currency, money=money, replica_h=3, gpu_h=None)
 
     front.money.put(
         WorkloadId("prod", "a"), Money(at=NOON, currency="EUR", hourly=spend("EUR", 5), savings=savings(4, 8))
@@ -368,7 +368,10 @@ async def test_the_summary_adds_up_what_the_rows_say_and_keeps_currencies_apart(
     assert fleet["states"] == {"ok": 3, "unavailable": 1}
     assert fleet["target_replicas"] == sum(row["target_replicas"] for row in rows)
     assert (fleet["current_replicas"], fleet["ready_replicas"]) == (12, 12)
-    assert fleet["cost_per_hour"] == [{"currency": "EUR", "amount": 12}, {"currency": "USD", "amount": 2}]
+    assert fleet["cost_per_hour"] == [
+        {"currency": "EUR", "amount": 12, "replicas": 6, "workloads": 2},
+        {"currency": "USD", "amount": 2, "replicas": 3, "workloads": 1},
+    ]
     assert fleet["saved"] == [
         {"currency": "EUR", "money": 9, "versus": "reactive"},
         {"currency": "EUR", "money": 18, "versus": "static"},

@@ -291,9 +291,10 @@ async def test_a_workload_of_which_nothing_is_kept_is_not_followed(tmp_path: Pat
             assert "prod/chat" in answer.json()["detail"]
 
 
-async def test_a_decision_and_its_forecast_are_each_one_line_of_what_is_kept() -> None:
+async def test_a_decision_its_forecast_and_its_cards_are_each_one_line_of_what_is_kept() -> None:
     odd = replace(decided(0, forecast=rising(0)), notes=("two\nlines",))
-    told, _, forecast = encode(odd).partition(b"\n")
+    told, forecast, cards = encode(odd).split(b"\n")
     assert json.loads(told)["notes"] == ["two\nlines"]
     assert json.loads(forecast)["model"] == "oracle"
+    assert json.loads(cards)["capacity"]["decided_at"] == z(0)
     assert datetime.fromisoformat(json.loads(told)["decided_at"]) == at(0)

@@ -28,7 +28,7 @@ export interface Fleet {
   target_replicas: number;
   ready_replicas: Maybe<number>;
   current_replicas: Maybe<number>;
-  cost_per_hour: { currency: string; amount: number }[];
+  cost_per_hour: { currency: string; amount: number; replicas: number; workloads: number }[];
   saved: { currency: string; money: number; versus: "reactive" | "static" }[];
   saved_replica_hours: Maybe<{ reactive: Maybe<number>; static: Maybe<number> }>;
   writable: boolean;
@@ -164,6 +164,8 @@ export interface DecisionView extends WorkloadView {
     kv_usage: Maybe<number>;
     mix: Maybe<{ input_tokens: number; output_tokens: number; cached_share: number }>;
   }>;
+  at_ceiling: boolean;
+  budget_bound: Maybe<string>;
   notes: string[];
   valid_until: Instant;
 }
@@ -345,12 +347,13 @@ export class Api {
   }
 
   /**
-   * What `path` answers. An answer that has not changed is the very same object as before.
+   * What `path` answers. An answer that has not changed is the very same object as before, and so are the ages in
+   * it: who shows those asks for a `fresh` one.
    *
    * Throws `Problem`, `Lost`, or the `AbortError` of `signal`.
    */
-  async get<T>(path: string, signal?: AbortSignal): Promise<T> {
-    const before = this.kept.get(path);
+  async get<T>(path: string, signal?: AbortSignal, { fresh = false } = {}): Promise<T> {
+    const before = fresh ? undefined : this.kept.get(path);
     // What is absent is no error here, and should be none in the browser's console.
     const headers: Record<string, string> = { Prefer: "problem=ok" };
     if (before) headers["If-None-Match"] = before.etag;

@@ -38,7 +38,8 @@ class App {
     this.api.onConnection((lost) => this.shell.trouble(lost ? lostWords(this.fleet) : null));
     const forever = new AbortController().signal;
     const failed = (error: Error) => this.shell.trouble(`The service answers with an error: ${error.message}`);
-    poll<Fleet>(this.api, forever, "/api/v1/fleet", (fleet) => this.summary(fleet), failed);
+    // Time goes on where nothing is decided any more, and then all the more has to be seen.
+    poll<Fleet>(this.api, forever, "/api/v1/fleet", (fleet) => this.summary(fleet), failed, { fresh: true });
     history.scrollRestoration = "manual"; // the browser would restore before the view is drawn
     window.addEventListener("popstate", () => {
       this.show();

@@ -55,6 +55,8 @@ export function poll<T>(
   path: string | (() => string | null),
   show: (data: T) => void,
   fail?: (error: Error) => void,
+  /** Whether each answer is shown, with the instant and the ages in it. */
+  { fresh = false } = {},
 ): Poll {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let asked = 0;
@@ -68,7 +70,7 @@ export function poll<T>(
     const mine = asked;
     const where = typeof path === "string" ? path : path();
     try {
-      const data = where === null ? null : await api.get<T>(where, signal);
+      const data = where === null ? null : await api.get<T>(where, signal, { fresh });
       if (mine !== asked || signal.aborted) return;
       if (where !== null && (data !== last || where !== lastPath)) show(data as T);
       last = data;

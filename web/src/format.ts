@@ -21,10 +21,10 @@ export function number(value: Maybe, digits = 3): string {
   return minus(written.format(value));
 }
 
-/** A number for narrow places: `1.24k`, `3.1M`. */
-export function compact(value: Maybe): string {
+/** A number for narrow places, with at most `digits` significant digits: `1.24k`, `3.1M`. */
+export function compact(value: Maybe, digits = 3): string {
   if (!known(value)) return UNKNOWN;
-  return minus(formatter({ notation: "compact", maximumSignificantDigits: 3 }).format(value)).replace("K", "k");
+  return minus(formatter({ notation: "compact", maximumSignificantDigits: digits }).format(value)).replace("K", "k");
 }
 
 /** A count: `1,240`. */
@@ -113,6 +113,11 @@ export function day(instant: string | number | null | undefined): string {
 /** Day and time: `2026-11-22 14:05:00 UTC`. */
 export function instant(of: string | number | null | undefined): string {
   return epoch(of) === null ? UNKNOWN : `${day(of)} ${clock(of)} UTC`;
+}
+
+/** An instant as the API takes it. */
+export function iso(at: number): string {
+  return new Date(at * 1000).toISOString().replace(".000Z", "Z");
 }
 
 /** `1 replica`, `2 replicas`. */

@@ -2,10 +2,11 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Row, Spark } from "../src/api";
+import { Api, type Row, type Spark } from "../src/api";
 import { address, type Asked, firstPage, parse, select } from "../src/fleet/query";
+import { oldText } from "../src/fleet/row";
 import { paths } from "../src/fleet/sparks";
-import { shortfall } from "../src/fleet/tiles";
+import { pricedText, shortfall } from "../src/fleet/tiles";
 import * as format from "../src/format";
 import { moved, walked } from "../src/keys";
 
@@ -55,6 +56,38 @@ test("numbers keep three digits that count, and no minus before nothing", () => 
     "−7.13",
   ]);
   assert.equal(format.compact(12_345), "12.3k");
+});
+
+test("a cost names the replicas that it is of, and how many workloads have no price", () => {
+  const euros = { currency: "EUR", amount: 80, replicas: 13, workloads: 2 };
+  assert.equal(pricedText({ cost_per_hour: [euros], workloads: 2 }), "for 13 replicas");
+  assert.equal(pricedText({ cost_per_hour: [euros], workloads: 1000 }), "for 13 replicas; 998 of 1,000 workloads not priced");
+});
+
+test("data grows old also where its row stays the same", () => {
+  const row = { demand_at: "2026-03-02T07:00:00Z", demand_age_s: 30 };
+  const measured = Date.parse(row.demand_at) / 1000;
+  assert.equal(oldText(row, measured + 400), "6 min 40 s old");
+  assert.equal(oldText(row, null), "30 s old");
+});
+
+test("an answer whose ages are shown is asked for anew, others only if they changed", async () => {
+  const asked: (string | null)[] = [];
+  const real = globalThis.fetch;
+  globalThis.fetch = async (_, init) => {
+    const known = new Headers(init?.headers).get("If-None-Match");
+    asked.push(known);
+    return new Response(known ? null : '{"demand_age_s": 1}', { status: known ? 304 : 200, headers: { ETag: '"a"' } });
+  };
+  try {
+    const api = new Api();
+    const first = await api.get("/quality");
+    assert.equal(await api.get("/quality"), first);
+    assert.notEqual(await api.get("/quality", undefined, { fresh: true }), first);
+    assert.deepEqual(asked, [null, '"a"', null]);
+  } finally {
+    globalThis.fetch = real;
+  }
 });
 
 test("money names its currency, or the code if it is none", () => {

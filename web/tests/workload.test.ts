@@ -4,12 +4,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DecisionView, ForecastView, StepView, Timeline } from "../src/api";
 import * as format from "../src/format";
+import type { Pools } from "../src/workload/answers";
+import { stateOf } from "../src/workload/head";
 import {
   before,
   binned,
   changeText,
+  clauses,
   heldShare,
   join,
+  lastAt,
   levelRow,
   signed,
   sliderStep,
@@ -18,6 +22,7 @@ import {
   turnReason,
   turns,
 } from "../src/workload/model";
+import { neededText } from "../src/workload/replicas";
 
 function step(stage: string, value: number, unit = "replicas"): StepView {
   return { stage, value, unit, because: `because of ${stage}` };
@@ -42,6 +47,45 @@ test("a staircase begins on the ground, and each tread stands on the one before"
   assert.deepEqual(demand.map((each) => each.stage), ["demand"]);
   assert.deepEqual(treads.map((each) => [each.from, each.to, each.change]), [[0, 8, null], [8, 10, 2], [10, 9, -1]]);
   assert.deepEqual(treads.map((each) => changeText(each.change)), ["start", "+2", "−1"]);
+});
+
+test("a great change reads like the numbers beside it", () => {
+  assert.equal(changeText(-9_871_543), "−9,871,543");
+});
+
+test("a reason is parted clause by clause, and not within brackets", () => {
+  const because = "5 needed (1 here; 4 there); 2 at risk (a; (b; c)); none held";
+  assert.deepEqual(clauses(because), ["5 needed (1 here; 4 there); ", "2 at risk (a; (b; c)); ", "none held"]);
+  for (const odd of ["", "a;b", "a); b", "(a; b", "; "]) assert.equal(clauses(odd).join(""), odd);
+});
+
+test("the last value is that of the instant that is looked at", () => {
+  const kept = timeline({ at: [0, 60, 120, 180], ready: [3, 4, null, 8] });
+  assert.equal(lastAt(kept, kept.ready, null), 8);
+  assert.equal(lastAt(kept, kept.ready, 179), 4);
+  assert.equal(lastAt(kept, kept.ready, 0), 3);
+  assert.equal(lastAt(kept, kept.ready, -1), null);
+});
+
+test("of the past the worst is told that its decision knows of", () => {
+  const of = (more: Partial<DecisionView>) =>
+    stateOf({ decision: { available: true, health: "ok", budget_bound: null, ...more } as DecisionView, row: null }).state;
+  assert.equal(of({}), "ok");
+  assert.equal(of({ budget_bound: "4 of 9" }), "budget-bound");
+  assert.equal(of({ budget_bound: "4 of 9", health: "reactive" }), "budget-bound");
+  assert.equal(of({ budget_bound: "4 of 9", health: "stale" }), "stale");
+  assert.equal(of({ budget_bound: "4 of 9", available: false }), "unavailable");
+  assert.equal(of({ budget_bound: undefined }), "ok"); // an archive of before it was kept
+});
+
+test("pools tell what is wanted in all beside the need, also on mixed nodes", () => {
+  const step = (stage: string, value: number) => ({ stage, value, because: "" });
+  const pools = [1, 6].map((wanted_replicas) => ({ wanted_replicas }) as Pools["pools"][number]);
+  const of = (more: Partial<Pools>) => neededText({ seen: true, need: 5, pools: [], zones: [], steps: [], ...more });
+  assert.equal(of({ pools, steps: [step("margin", 6), step("hold", 1)] }), "must serve; 7 wanted in all");
+  assert.equal(of({ steps: [step("margin", 8), step("hold", 8)] }), "must serve; 8 wanted in all");
+  assert.equal(of({ steps: [step("hold", 5)] }), "must serve");
+  assert.equal(of({}), "must serve");
 });
 
 test("the charts end now, unless what is looked at is older than their range", () => {

@@ -1,19 +1,24 @@
 """What people are shown of how forecasts came out: a verdict on each horizon, with its numbers."""
 
+import json
+from collections.abc import Sequence
+
 from anyio import to_thread
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from predictscale.core.calibration import Verdict, judged
 from predictscale.core.outcome import Outcome
 from predictscale.core.plan import Decision
 from predictscale.serving.readers import Latest
+from predictscale.serving.then import At, Then, forecast_in
 
 _SCORED = "windows of the last day that this process has seen close are scored; one with a gap in it is not"
 _OVERLAP = (
     "the windows of a horizon overlap: a verdict counts no more of them than fit side by side, and as "
     "misses come in clusters all the same, one against a quantile is somewhat too sure"
 )
+_OUTCOME = TypeAdapter(Outcome)
 
 
 class HorizonView(BaseModel):
@@ -37,30 +42,43 @@ class AccuracyView(BaseModel):
 
 def accuracy_view(decision: Decision) -> AccuracyView:
     """The outcomes that a decision knows of."""
-    if not decision.outcomes:
-        return AccuracyView(horizons=[], notes=["no window has closed yet that a forecast was made for"])
-    step_s = min(outcome.lead_s for outcome in decision.outcomes)
-    if decision.forecast is not None:
-        step_s = decision.forecast.step_s
-    return AccuracyView(
-        horizons=[_horizon(outcome, step_s=step_s) for outcome in decision.outcomes],
-        notes=[_SCORED, _OVERLAP],
-    )
+    forecast = decision.forecast
+    return _judged(decision.outcomes, step_s=None if forecast is None else forecast.step_s)
 
 
-def add_accuracy(one: APIRouter, latest: Latest) -> None:
+def accuracy_then(forecast: bytes) -> AccuracyView:
+    """The outcomes that were told with a past forecast, judged as those of now are."""
+    told = json.loads(forecast)
+    return _judged([_OUTCOME.validate_python(each) for each in told["outcomes"]], step_s=told["step_s"])
+
+
+def add_accuracy(one: APIRouter, latest: Latest, then: Then) -> None:
     """The route of how a workload's forecasts came out.
 
     Args:
         one: The router of one workload.
         latest: Its newest decision.
+        then: Who tells past ones.
     """
 
     @one.get("/accuracy")
-    async def accuracy(namespace: str, name: str) -> AccuracyView:
+    async def accuracy(namespace: str, name: str, at: At = None) -> AccuracyView:
         """How often each quantile held and what its misses cost, by horizon, and whether that is honest."""
         # A day of short steps makes tails of tens of thousands of terms; KEDA may ask meanwhile.
+        if at is not None:
+            told = forecast_in(await then(namespace, name, at), namespace, name)
+            return await to_thread.run_sync(accuracy_then, told)
         return await to_thread.run_sync(accuracy_view, latest(namespace, name))
+
+
+def _judged(outcomes: Sequence[Outcome], *, step_s: float | None) -> AccuracyView:
+    if not outcomes:
+        return AccuracyView(horizons=[], notes=["no window has closed yet that a forecast was made for"])
+    between_s = min(outcome.lead_s for outcome in outcomes) if step_s is None else step_s
+    return AccuracyView(
+        horizons=[_horizon(outcome, step_s=between_s) for outcome in outcomes],
+        notes=[_SCORED, _OVERLAP],
+    )
 
 
 def _horizon(outcome: Outcome, *, step_s: float) -> HorizonView:

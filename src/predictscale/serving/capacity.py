@@ -4,11 +4,11 @@ Read off the newest decision alone, so it is what that decision obeyed. Refuses 
 draw a curve of what cannot be sized: then it says why.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from predictscale.core.capacity import Capacity, Load, Origin
@@ -18,6 +18,8 @@ from predictscale.core.lawfit import LawFit
 from predictscale.core.needed import Demands, Needed
 from predictscale.core.plan import Decision
 from predictscale.errors import HoldTarget
+from predictscale.serving.readers import Latest
+from predictscale.serving.then import At, Then, card_then
 
 SHARES = (0.25, 0.5, 1.0, 1.5, 2.0)
 """Of the present demand, for the curve."""
@@ -126,18 +128,21 @@ class CapacityView(BaseModel):
     latencies: list[LatencyView]
 
 
-def add_capacity(one: APIRouter, latest: Callable[[str, str], Decision]) -> None:
+def add_capacity(one: APIRouter, latest: Latest, then: Then) -> None:
     """Add the route.
 
     Args:
         one: The routes of one workload.
         latest: Its newest decision, or a 404.
+        then: Who tells past ones.
     """
 
-    @one.get("/capacity")
-    async def capacity(namespace: str, name: str) -> CapacityView:
+    @one.get("/capacity", response_model=CapacityView)
+    async def capacity(namespace: str, name: str, at: At = None) -> CapacityView | Response:
         """The fitted law, its error, the limit that binds, and replicas by demand."""
-        return capacity_view(latest(namespace, name))
+        if at is None:
+            return capacity_view(latest(namespace, name))
+        return await card_then(then, namespace, name, at, card="capacity")
 
 
 def capacity_view(decision: Decision) -> CapacityView:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from predictscale import __version__
 from predictscale.control.desk import Desk
 from predictscale.control.store import DecisionStore
+from predictscale.core.cost import Spend
 from predictscale.core.counterfactual import Way
 from predictscale.core.state import State
 from predictscale.serving.listing import waiting_for
@@ -23,10 +24,12 @@ from predictscale.serving.views import refused_views
 
 
 class CostSumView(BaseModel):
-    """Money of one currency."""
+    """What all workloads with a price in one currency cost."""
 
     currency: str
     amount: float
+    replicas: float = Field(description="Those that it pays for.")
+    workloads: int = Field(description="How many have such a price, and a fleet that is known.")
 
 
 class SavedSumView(BaseModel):
@@ -109,7 +112,7 @@ def add_fleet(
 
 
 def _summary(rows: Sequence[Row], desk: Desk, *, at: datetime, generation: int, about: About) -> FleetView:
-    costs, saved, hours = _sums(rows)
+    saved, hours = _saved(rows)
     return FleetView(
         version=__version__,
         now=at,
@@ -124,7 +127,7 @@ def _summary(rows: Sequence[Row], desk: Desk, *, at: datetime, generation: int, 
         target_replicas=sum(row.view.target_replicas for row in rows),
         current_replicas=_known(row.view.current_replicas for row in rows),
         ready_replicas=_known(row.view.ready_replicas for row in rows),
-        cost_per_hour=[CostSumView(currency=each, amount=costs[each]) for each in sorted(costs)],
+        cost_per_hour=_costs(rows),
         saved=[
             SavedSumView(currency=currency, money=saved[currency, way], versus=way)
             for currency, way in sorted(saved)
@@ -140,25 +143,36 @@ def _states(rows: Iterable[Row]) -> dict[State, int]:
     return {state: count for state, count in counted.items() if count}
 
 
-def _sums(rows: Iterable[Row]) -> tuple[dict[str, float], dict[tuple[str, Way], float], dict[Way, float]]:
-    """Costs by currency, money saved by currency and rival, replica-hours saved by rival."""
-    costs: dict[str, float] = {}
+def _costs(rows: Iterable[Row]) -> list[CostSumView]:
+    by_currency: dict[str, list[Spend]] = {}
+    for row in rows:
+        if row.money is not None and row.money.hourly is not None:
+            by_currency.setdefault(row.money.hourly.currency, []).append(row.money.hourly)
+    return [
+        CostSumView(
+            currency=currency,
+            amount=sum(each.money for each in spends),
+            replicas=sum(each.replica_h for each in spends),
+            workloads=len(spends),
+        )
+        for currency, spends in sorted(by_currency.items())
+    ]
+
+
+def _saved(rows: Iterable[Row]) -> tuple[dict[tuple[str, Way], float], dict[Way, float]]:
+    """Money saved by currency and rival, replica-hours saved by rival."""
     saved: dict[tuple[str, Way], float] = {}
     hours: dict[Way, float] = {}
     for row in rows:
         money = row.money
-        if money is None:
-            continue
-        if money.hourly is not None:
-            costs[money.hourly.currency] = costs.get(money.hourly.currency, 0.0) + money.hourly.money
-        if money.savings is None:
+        if money is None or money.savings is None:
             continue
         for way in RIVALS:
             hours[way] = hours.get(way, 0.0) + money.savings.saved_h(way)
             less = money.savings.saved_money(way)
             if less is not None and money.currency is not None:
                 saved[money.currency, way] = saved.get((money.currency, way), 0.0) + less
-    return costs, saved, hours
+    return saved, hours
 
 
 def _known(counts: Iterable[int | None]) -> int | None:

@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from predictscale.core.decide import floor_in_force
 from predictscale.core.floors import EVERY_DAY, WEEKDAYS, CalendarFloor, Days
 from predictscale.core.plan import Decision, Stage
 from predictscale.serving.readers import Latest, Now
+from predictscale.serving.then import At, Then, card_then
 
 
 class RuleView(BaseModel):
@@ -59,19 +60,22 @@ def floors_view(decision: Decision, *, now: datetime) -> FloorsView:
     )
 
 
-def add_floors(one: APIRouter, latest: Latest, now: Now) -> None:
+def add_floors(one: APIRouter, latest: Latest, now: Now, then: Then) -> None:
     """The route of a workload's floors.
 
     Args:
         one: The router of one workload.
         latest: Its newest decision.
         now: The present instant.
+        then: Who tells past decisions.
     """
 
-    @one.get("/floors")
-    async def floors(namespace: str, name: str) -> FloorsView:
+    @one.get("/floors", response_model=FloorsView)
+    async def floors(namespace: str, name: str, at: At = None) -> FloorsView | Response:
         """The floor in force with its reason, and the windows of the calendar with their next opening."""
-        return floors_view(latest(namespace, name), now=now())
+        if at is None:
+            return floors_view(latest(namespace, name), now=now())
+        return await card_then(then, namespace, name, at, card="floors")
 
 
 def days_text(days: Days) -> str:

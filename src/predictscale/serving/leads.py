@@ -3,7 +3,8 @@
 What decisions plan with stands in their own metrics (`telemetry`); here is what stands behind it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from fastapi import APIRouter
@@ -16,6 +17,8 @@ from predictscale.core.demand import WorkloadId
 from predictscale.core.leadtime import Delays, Starts
 from predictscale.core.plan import Decision
 from predictscale.core.podstarts import Node
+from predictscale.serving.readers import Latest
+from predictscale.serving.then import At, Then, Told
 
 _LABELS = ("namespace", "workload")
 _KINDS = {Node.PRESENT: "node_present", Node.BOUGHT: "node_bought"}
@@ -103,18 +106,40 @@ def lead_time_view(decision: Decision, state: LeadState | None) -> LeadTimeView:
     )
 
 
-def add_lead_time(one: APIRouter, leads: LeadBook, latest: Callable[[str, str], Decision]) -> None:
+def lead_time_then(told: Told) -> LeadTimeView:
+    """What a past decision planned with; what it was measured from is not kept with it."""
+    decision = json.loads(told.decision)
+    in_force_s: float = decision["policy"]["lead_time_s"]
+    owners_s: float | None = decision["policy"]["configured_lead_time_s"]
+    configured_s = in_force_s if owners_s is None else owners_s
+    return LeadTimeView(
+        namespace=decision["namespace"],
+        workload=decision["workload"],
+        in_force_s=in_force_s,
+        is_measured=owners_s is not None,
+        configured_s=configured_s,
+        because=f"configured, {configured_s:.0f} s: no measurement was in force"
+        if owners_s is None
+        else f"measured; configured were {configured_s:.0f} s, and the starts it came from are not kept",
+        measurement=None,
+    )
+
+
+def add_lead_time(one: APIRouter, leads: LeadBook, latest: Latest, then: Then) -> None:
     """The route of a workload's lead time.
 
     Args:
         one: The router of one workload.
         leads: What was measured.
         latest: The newest decision of a namespace and a name; raises where there is none.
+        then: Who tells past ones.
     """
 
     @one.get("/lead-time")
-    async def lead_time(namespace: str, name: str) -> LeadTimeView:
+    async def lead_time(namespace: str, name: str, at: At = None) -> LeadTimeView:
         """How long a new replica takes to serve: measured, configured, and what decisions plan with."""
+        if at is not None:
+            return lead_time_then(await then(namespace, name, at))
         return lead_time_view(latest(namespace, name), leads.get(WorkloadId(namespace, name)))
 
 

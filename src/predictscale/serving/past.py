@@ -3,7 +3,6 @@
 Refuses to tell an instant without a zone: nobody knows which one would be meant.
 """
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
@@ -13,25 +12,19 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from pydantic import AwareDatetime
 
 from predictscale.control.decisionlog import DecisionLog, Span
-from predictscale.control.store import KEPT, DecisionStore
+from predictscale.control.store import KEPT
 from predictscale.core.demand import WorkloadId
-from predictscale.core.plan import Decision
-from predictscale.core.series import MetricWindow
 from predictscale.meters import Meters
 from predictscale.serving.conditional import tag_of
-from predictscale.serving.pastreader import PastReader, Told, encode
+from predictscale.serving.pastreader import PastReader, encode
 from predictscale.serving.pastviews import HistoryView, TimelineView
+from predictscale.serving.readers import Latest, Now
+from predictscale.serving.then import JSON, At, Then, Told, clock, forecast_in
 from predictscale.serving.views import DecisionView, ForecastView, decision_view, forecast_view
 from predictscale.sources.archivefile import instant, us
 
 LOOK_BACK_S = 86_400.0
 """A timeline without `since` is so long [s]."""
-
-_JSON = "application/json"
-_At = Annotated[
-    AwareDatetime | None,
-    Query(description="As it was at this instant: of the newest decision kept of then or before."),
-]
 
 
 def forgetful() -> DecisionLog:
@@ -39,63 +32,68 @@ def forgetful() -> DecisionLog:
     return DecisionLog(path=None, encode=encode, meters=Meters())
 
 
+def teller(past: PastReader, unknown: Callable[[WorkloadId], str]) -> Then:
+    """Who tells routes the past.
+
+    Args:
+        past: Where it is read.
+        unknown: Says why nothing is told of a workload.
+    """
+
+    async def then(namespace: str, name: str, at: datetime) -> Told:
+        asked = WorkloadId(namespace, name)
+        told = await past.newest(asked, until_us=us(at))
+        if told is None:
+            span = await _span(past, asked, unknown)
+            kept = f"kept is {clock(span.oldest)} to {clock(span.newest)}"
+            raise HTTPException(404, f"{asked}: nothing is kept of {clock(at)} or before; {kept}")
+        return told
+
+    return then
+
+
 def add_past(
     one: APIRouter,
+    past: PastReader,
+    then: Then,
+    latest: Latest,
     *,
-    store: DecisionStore,
-    log: DecisionLog,
-    bins: Callable[[WorkloadId], MetricWindow | None],
     unknown: Callable[[WorkloadId], str],
-    now: Callable[[], datetime],
+    now: Now,
 ) -> None:
     """The routes of decisions and forecasts, present and past.
 
     Args:
         one: The router of a workload.
-        store: Where the newest decisions are.
-        log: Where older ones are.
-        bins: A workload's demand on the grid of bins; None before the history was read.
+        past: Where the past is read.
+        then: Who tells it of one instant.
+        latest: The newest decision of a workload.
         unknown: Says why nothing is told of a workload.
-        now: The clock's present instant.
+        now: The present instant.
     """
-    past = PastReader(store, log, bins)
-    _add_then(one, store, past, unknown, now)
+    _add_then(one, then, latest, now)
     _add_history(one, past, unknown)
     _add_timeline(one, past, unknown)
 
 
-def _add_then(
-    one: APIRouter,
-    store: DecisionStore,
-    past: PastReader,
-    unknown: Callable[[WorkloadId], str],
-    now: Callable[[], datetime],
-) -> None:
-    def latest(asked: WorkloadId) -> Decision:
-        newest = store.latest(asked)
-        if newest is None:
-            raise HTTPException(404, unknown(asked))
-        return newest
-
+def _add_then(one: APIRouter, then: Then, latest: Latest, now: Now) -> None:
     @one.get("/decision", response_model=DecisionView)
-    async def decision(namespace: str, name: str, at: _At = None) -> DecisionView | Response:
+    async def decision(namespace: str, name: str, at: At = None) -> DecisionView | Response:
         """The newest decision with its steps: why this many; with `at`, a past one as it was told then."""
-        asked = WorkloadId(namespace, name)
         if at is None:
-            return decision_view(latest(asked), now=now())
-        return Response((await _then(past, asked, at, unknown)).decision, media_type=_JSON)
+            return decision_view(latest(namespace, name), now=now())
+        return Response((await then(namespace, name, at)).decision, media_type=JSON)
 
     @one.get("/forecast", response_model=ForecastView)
-    async def forecast(namespace: str, name: str, at: _At = None) -> ForecastView | Response:
+    async def forecast(namespace: str, name: str, at: At = None) -> ForecastView | Response:
         """The quantiles that the newest decision used; with `at`, those that a past one did."""
-        asked = WorkloadId(namespace, name)
         if at is None:
-            newest = latest(asked)
+            newest = latest(namespace, name)
             if newest.forecast is None:
-                raise HTTPException(404, f"{asked} has no forecast now: {'; '.join(newest.notes)}")
+                raise HTTPException(404, f"{newest.workload} has no forecast now: {'; '.join(newest.notes)}")
             return forecast_view(newest, newest.forecast, now=now())
-        told = await _then(past, asked, at, unknown)
-        return Response(_forecast_in(told, asked), media_type=_JSON)
+        told = await then(namespace, name, at)
+        return Response(forecast_in(told, namespace, name), media_type=JSON)
 
 
 def _add_history(one: APIRouter, past: PastReader, unknown: Callable[[WorkloadId], str]) -> None:
@@ -112,7 +110,7 @@ def _add_history(one: APIRouter, past: PastReader, unknown: Callable[[WorkloadId
         asked = WorkloadId(namespace, name)
         span = await _span(past, asked, unknown)
         until_us = us(span.newest) if before is None else us(before) - 1
-        found = await past.told(asked, until_us=until_us, most=limit + 1)
+        found = await past.page(asked, until_us=until_us, most=limit + 1)
         page = found[:limit]
         around = HistoryView(
             namespace=namespace,
@@ -145,7 +143,7 @@ def _add_timeline(one: APIRouter, past: PastReader, unknown: Callable[[WorkloadI
         asked = WorkloadId(namespace, name)
         span = await _span(past, asked, unknown)
         if since is not None and until is not None and since > until:
-            raise HTTPException(422, f"query.since: {_clock(since)} lies after until, {_clock(until)}")
+            raise HTTPException(422, f"query.since: {clock(since)} lies after until, {clock(until)}")
         # Nothing is kept after the newest, nor of the time before the epoch.
         newest_us = us(span.newest)
         until_us = newest_us if until is None else max(0, min(us(until), newest_us))
@@ -176,26 +174,7 @@ def _add_timeline(one: APIRouter, past: PastReader, unknown: Callable[[WorkloadI
 
 async def _long(body: bytes) -> Response:
     """An answer of perhaps megabytes, with its tag; none of its ages moves."""
-    return Response(body, media_type=_JSON, headers={"ETag": await to_thread.run_sync(tag_of, body)})
-
-
-async def _then(
-    past: PastReader, asked: WorkloadId, at: datetime, unknown: Callable[[WorkloadId], str]
-) -> Told:
-    """What was told of the newest decision that is kept of an instant or before."""
-    told = await past.told(asked, until_us=us(at))
-    if not told:
-        span = await _span(past, asked, unknown)
-        kept = f"kept is {_clock(span.oldest)} to {_clock(span.newest)}"
-        raise HTTPException(404, f"{asked}: nothing is kept of {_clock(at)} or before; {kept}")
-    return told[0]
-
-
-def _forecast_in(told: Told, asked: WorkloadId) -> bytes:
-    if told.forecast == b"null":
-        notes = "; ".join(json.loads(told.decision)["notes"])
-        raise HTTPException(404, f"{asked} had no forecast at {_clock(told.at)}: {notes}")
-    return told.forecast
+    return Response(body, media_type=JSON, headers={"ETag": await to_thread.run_sync(tag_of, body)})
 
 
 async def _span(past: PastReader, asked: WorkloadId, unknown: Callable[[WorkloadId], str]) -> Span:
@@ -204,7 +183,3 @@ async def _span(past: PastReader, asked: WorkloadId, unknown: Callable[[Workload
     if span is None:
         raise HTTPException(404, unknown(asked))
     return span
-
-
-def _clock(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

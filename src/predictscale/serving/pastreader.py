@@ -5,7 +5,6 @@ past with what is known now.
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import NamedTuple
 
 from anyio import to_thread
@@ -16,7 +15,9 @@ from predictscale.control.timeline import Timeline, timeline
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Decision
 from predictscale.core.series import MetricWindow
+from predictscale.serving.pastcards import cards_view
 from predictscale.serving.pastviews import ArchiveView
+from predictscale.serving.then import Told
 from predictscale.serving.views import decision_view, forecast_view
 from predictscale.sources.archivefile import us
 
@@ -26,26 +27,10 @@ time [s]."""
 
 
 def encode(decision: Decision) -> bytes:
-    """What is told of a decision at its own instant: the decision, then its forecast or null, a line each."""
-    at = decision.seen.now
-    told = decision_view(decision, now=at).model_dump_json().encode()
-    if decision.forecast is None:
-        return told + b"\nnull"
-    return told + b"\n" + forecast_view(decision, decision.forecast, now=at).model_dump_json().encode()
-
-
-class Told(NamedTuple):
-    """What was told of a past decision, apart."""
-
-    at: datetime
-    decision: bytes
-    forecast: bytes
-
-    @classmethod
-    def of(cls, past: Past) -> "Told":
-        """The two lines of what was told."""
-        decision, _, forecast = past.said.partition(b"\n")
-        return cls(past.at, decision, forecast)
+    """What is told of a decision at its own instant: it, its forecast or null, its cards; a line each."""
+    at, ahead = decision.seen.now, decision.forecast
+    forecast = b"null" if ahead is None else forecast_view(decision, ahead, now=at).model_dump_json().encode()
+    return b"\n".join((_alone(decision), forecast, cards_view(decision).model_dump_json().encode()))
 
 
 class Stretch(NamedTuple):
@@ -76,11 +61,22 @@ class PastReader:
         """How the archive fares."""
         return ArchiveView(**self._log.state._asdict())
 
-    async def told(self, workload: WorkloadId, *, until_us: int, most: int = 1) -> list[Told]:
-        """What was told of the decisions at or before an instant [us since the epoch], newest first."""
+    async def newest(self, workload: WorkloadId, *, until_us: int) -> Told | None:
+        """All that was told of the newest decision kept of an instant or before [us since the epoch]."""
+        told = await self._told(workload, until_us=until_us, most=1, encoded=encode)
+        return told[0] if told else None
+
+    async def page(self, workload: WorkloadId, *, until_us: int, most: int) -> list[Told]:
+        """Decisions at or before an instant [us since the epoch], newest first, and nothing beside them."""
+        return await self._told(workload, until_us=until_us, most=most, encoded=_alone)
+
+    async def _told(
+        self, workload: WorkloadId, *, until_us: int, most: int, encoded: Callable[[Decision], bytes]
+    ) -> list[Told]:
         recent = [d for d in self._store.recent(workload) if us(d.seen.now) <= until_us][:most]
         kept = await self._log.told(workload, until_us=until_us, most=most)
-        found = {past.at: past for past in (*kept, *await to_thread.run_sync(_all_encoded, recent))}
+        ours = await to_thread.run_sync(lambda: [Past(each.seen.now, encoded(each)) for each in recent])
+        found = {past.at: past for past in (*kept, *ours)}
         return [Told.of(found[at]) for at in sorted(found, reverse=True)[:most]]
 
     async def span(self, workload: WorkloadId) -> Span | None:
@@ -112,5 +108,5 @@ class PastReader:
         return Stretch(columns, unit, *((lines[-1].lead_s, lines[-1].level) if lines else (None, None)))
 
 
-def _all_encoded(decisions: list[Decision]) -> list[Past]:
-    return [Past(decision.seen.now, encode(decision)) for decision in decisions]
+def _alone(decision: Decision) -> bytes:
+    return decision_view(decision, now=decision.seen.now).model_dump_json().encode()

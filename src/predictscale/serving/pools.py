@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Response
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from pydantic import BaseModel, Field
@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field
 from predictscale.control.store import DecisionStore
 from predictscale.core.plan import Decision, Policy
 from predictscale.core.pools import PoolKind, PoolsSeen, PoolStage, Share, ZoneSeen
+from predictscale.serving.readers import Latest, Now
+from predictscale.serving.then import At, Then, card_then
 from predictscale.serving.views import is_told
 
 _LABELS = ("namespace", "workload", "pool")
@@ -80,18 +82,21 @@ def pools_view(decision: Decision, *, now: datetime) -> PoolsView:
     )
 
 
-def add_pools(one: APIRouter, latest: Callable[[str, str], Decision], *, now: Callable[[], datetime]) -> None:
+def add_pools(one: APIRouter, latest: Latest, then: Then, *, now: Now) -> None:
     """The route of a workload's pools.
 
     Args:
         one: The router of one workload.
         latest: The newest decision of a namespace and a name; raises where there is none.
+        then: Who tells past ones.
         now: The present.
     """
 
-    @one.get("/pools")
-    async def pools(namespace: str, name: str) -> PoolsView:
+    @one.get("/pools", response_model=PoolsView)
+    async def pools(namespace: str, name: str, at: At = None) -> PoolsView | Response:
         """What each pool is told, what is seen of it, and why; also the margin of one on mixed nodes."""
+        if at is not None:
+            return await card_then(then, namespace, name, at, card="pools", none="had no pools")
         newest = latest(namespace, name)
         if newest.policy.pools is None:
             raise HTTPException(

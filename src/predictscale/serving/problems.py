@@ -19,6 +19,8 @@ _log = structlog.get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
 
+_LONGEST_PATH = 200
+"""As much of a path is said again."""
 _TITLES = {
     400: "Bad request",
     401: "Not authenticated",
@@ -53,9 +55,15 @@ def tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _failed)
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
-    return _problem(error.status_code, str(error.detail), error.headers)
+    detail, path = str(error.detail), request.url.path[:_LONGEST_PATH]
+    match error.status_code, detail:  # the words of whoever routes, which name nothing
+        case 404, "Not Found":
+            detail = f"there is nothing at {path}; /openapi.json tells what there is"
+        case 405, "Method Not Allowed":
+            detail = f"{path} does not take {request.method}; /openapi.json tells what it takes"
+    return _problem(error.status_code, detail, error.headers)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

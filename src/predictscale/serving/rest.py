@@ -28,7 +28,8 @@ from predictscale.serving.money import CostsView, CostView, cost_view, costs_vie
 from predictscale.serving.openapi import describe
 from predictscale.serving.overrides import OverrideDesk, add_overrides
 from predictscale.serving.page import add_page
-from predictscale.serving.past import add_past, forgetful
+from predictscale.serving.past import add_past, forgetful, teller
+from predictscale.serving.pastreader import PastReader
 from predictscale.serving.pools import add_pools
 from predictscale.serving.problems import problems, tell_problems
 from predictscale.serving.promotion import PromotionDesk, add_promotion
@@ -36,7 +37,7 @@ from predictscale.serving.readers import Readers
 from predictscale.serving.rows import Asides, RowBook
 from predictscale.serving.savings import SavingsView, Told, savings_view
 from predictscale.serving.sparks import add_sparks
-from predictscale.serving.tuned import TuningView, tuning_view
+from predictscale.serving.tuned import add_tuning
 from predictscale.serving.views import (
     ProbeView,
     RowView,
@@ -180,34 +181,20 @@ def _add_workloads(
         row = rows.of(latest(namespace, name), now=at)
         return Response(row.json(now=at), media_type="application/json")
 
-    add_past(
-        one,
-        store=store,
-        log=log,
-        bins=bins,
-        unknown=lambda asked: _unknown(asked, desk),
-        now=now,
-    )
-    _add_records(one, latest)
-    add_lead_time(one, leads, latest)
-    add_pools(one, latest, now=now)
-    add_capacity(one, latest)
-    add_books(one, readers, latest, now=now)
+    def unknown(asked: WorkloadId) -> str:
+        return _unknown(asked, desk)
+
+    past = PastReader(store, log, bins)
+    then = teller(past, unknown)
+    add_past(one, past, then, latest, unknown=unknown, now=now)
+    add_tuning(one, latest, then)
+    add_lead_time(one, leads, latest, then)
+    add_pools(one, latest, then, now=now)
+    add_capacity(one, latest, then)
+    add_books(one, readers, latest, then, now=now)
     if promotion is not None:
         add_promotion(one, promotion, readers, latest)
     app.include_router(one)
-
-
-def _add_records(one: APIRouter, latest: Callable[[str, str], Decision]) -> None:
-    @one.get("/tuning")
-    async def tuning(namespace: str, name: str) -> TuningView:
-        """Which settings the owner's objective led to, why, and what is left of its budget."""
-        newest = latest(namespace, name)
-        if newest.tuning is None:
-            raise HTTPException(
-                404, f"{namespace}/{name} is not tuned: its settings give no slo, or a quantile"
-            )
-        return tuning_view(newest, newest.tuning)
 
 
 def _add_money(app: FastAPI, store: DecisionStore, desk: Desk, book: MoneyBook) -> None:

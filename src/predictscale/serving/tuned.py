@@ -2,11 +2,14 @@
 
 from datetime import datetime
 
+from fastapi import APIRouter, HTTPException, Response
 from pydantic import BaseModel, Field
 
 from predictscale.core.knobs import Kind, Knobs
 from predictscale.core.plan import Decision
 from predictscale.core.tuned import Score, Tuning
+from predictscale.serving.readers import Latest
+from predictscale.serving.then import At, Then, card_then
 
 
 class KnobsView(BaseModel):
@@ -95,6 +98,28 @@ def tuning_view(decision: Decision, tuning: Tuning) -> TuningView:
             scores=[_score(score) for score in choice.scores],
         ),
     )
+
+
+def add_tuning(one: APIRouter, latest: Latest, then: Then) -> None:
+    """The route of a workload's tuning.
+
+    Args:
+        one: The router of one workload.
+        latest: Its newest decision.
+        then: Who tells past ones.
+    """
+
+    @one.get("/tuning", response_model=TuningView)
+    async def tuning(namespace: str, name: str, at: At = None) -> TuningView | Response:
+        """Which settings the owner's objective led to, why, and what is left of its budget."""
+        if at is not None:
+            return await card_then(then, namespace, name, at, card="tuning", none="was not tuned")
+        newest = latest(namespace, name)
+        if newest.tuning is None:
+            raise HTTPException(
+                404, f"{namespace}/{name} is not tuned: its settings give no slo, or a quantile"
+            )
+        return tuning_view(newest, newest.tuning)
 
 
 def _knobs(knobs: Knobs) -> KnobsView:

@@ -182,6 +182,8 @@ class DecisionView(WorkloadView):
     )
     policy: PolicyView
     rates: RatesView | None = Field(description="Where capacity is learned; else null.")
+    at_ceiling: bool = Field(description="Whether as many are wanted as there may be.")
+    budget_bound: str | None = Field(description="What a budget left of what was wanted; null if all of it.")
     notes: list[str]
     valid_until: datetime
 
@@ -306,12 +308,15 @@ def _expected_peak(decision: Decision) -> float | None:
 
 def decision_view(decision: Decision, *, now: datetime) -> DecisionView:
     """A decision with its steps."""
+    granted = decision.answer.granted
     return DecisionView(
         **_line(decision, now=now),
         steps=_steps(decision.plan),
         reactive_steps=_steps(decision.reactive),
         policy=_policy(decision),
         rates=_rates(decision.seen),
+        at_ceiling=at_ceiling(decision),
+        budget_bound=granted.because if granted is not None and granted.limited else None,
         notes=list(decision.notes),
         valid_until=decision.valid_until,
     )

@@ -22,7 +22,7 @@ let before: RowKeeper | null = null;
 export function mountFleet(root: HTMLElement, ctx: Context): () => void {
   let asked = parse(ctx.query());
   let frame = 0;
-  let generation: number | null = null;
+  let known = "";
   const rows = new RowKeeper(ctx.api, ctx.signal, brought, showProblem, before);
   const sparks: SparkKeeper = new SparkKeeper(ctx.api, ctx.signal, () => grid.inSight(), () => grid.drawSparks());
   const tiles = buildTiles(() => ask({ states: lookStates(), sort: "state", down: true }));
@@ -45,11 +45,13 @@ export function mountFleet(root: HTMLElement, ctx: Context): () => void {
   return () => cancelAnimationFrame(frame);
 
   function summarise(fleet: Fleet): void {
-    if (rows.broken || (generation !== null && fleet.generation !== generation)) {
+    // A state may turn without a decision: one is valid no more, or somebody paused it.
+    const news = JSON.stringify([fleet.generation, fleet.states]);
+    if (rows.broken || (known !== "" && news !== known)) {
       void rows.refresh();
       sparks.expire(fleet.generation);
     }
-    generation = fleet.generation;
+    known = news;
     later();
   }
 

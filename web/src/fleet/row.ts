@@ -15,8 +15,10 @@ function isOld(row: Row): boolean {
   return OLD.has(row.state) && known(row.demand_age_s);
 }
 
-function oldness(row: Row): HTMLElement {
-  return h("span", { class: "second old" }, `${duration(row.demand_age_s)} old`);
+/** How old its demand is at an instant: an answer that stays the same is not sent again, and its ages stand still. */
+export function oldText(row: Pick<Row, "demand_at" | "demand_age_s">, now: number | null): string {
+  const at = epoch(row.demand_at);
+  return `${duration(now === null || at === null ? row.demand_age_s : Math.max(0, now - at))} old`;
 }
 
 /** A row's elements, which show one workload after the other. */
@@ -30,6 +32,7 @@ export class RowView {
   private readonly tags = h("span", { class: "row-tags" });
   private readonly fleet = new FleetCell();
   private readonly demand = h("span");
+  private readonly old = h("span", { class: "second old" });
   private readonly peak = h("span");
   private readonly spark: SparkView = sparkView();
   private readonly saved = h("span");
@@ -69,6 +72,7 @@ export class RowView {
   /** Shows a workload; the same row object again costs nothing. */
   show(row: Row, now: number | null): void {
     setText(this.age, row.demand_at === null ? UNKNOWN : now === null ? "" : ago(now - (epoch(row.demand_at) ?? now)));
+    setText(this.old, oldText(row, now));
     if (row === this.row) return;
     this.row = row;
     this.key = keyOf(row);
@@ -82,7 +86,7 @@ export class RowView {
     setText(this.because, row.state === "ok" ? (row.model ?? row.state_because) : row.state_because);
     fill(this.tags, row.mode === "shadow" && h("span", { class: "tag", title: "Recorded, not obeyed" }, "shadow"));
     this.fleet.show(row);
-    fill(this.demand, known(row.demand) ? [quantity(row.demand), isOld(row) ? oldness(row) : unit(row.unit)] : missing());
+    fill(this.demand, known(row.demand) ? [quantity(row.demand), isOld(row) ? this.old : unit(row.unit)] : missing());
     fill(this.peak, known(row.expected_peak) ? [quantity(row.expected_peak), unit(row.unit)] : missing("no forecast"));
     this.showSaved(row);
     fill(this.model, row.model ?? missing("none"));

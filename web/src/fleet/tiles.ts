@@ -121,8 +121,15 @@ function showCost(tile: Tile, fleet: Fleet): void {
   const [first, ...more] = fleet.cost_per_hour;
   if (!first) return tile.put(missing("not priced"), "the settings give no prices");
   const others = more.map((each) => money(each.amount, each.currency)).join(", ");
-  const running = known(fleet.current_replicas) ? `for ${plural(fleet.current_replicas, "replica")}` : "";
-  tile.put(money(first.amount, first.currency), others ? `and ${others}` : running);
+  tile.put(money(first.amount, first.currency), others ? `and ${others}; ${pricedText(fleet)}` : pricedText(fleet));
+}
+
+/** What a cost is of: never of replicas that nobody priced. */
+export function pricedText({ cost_per_hour, workloads }: Pick<Fleet, "cost_per_hour" | "workloads">): string {
+  const sum = (of: "replicas" | "workloads"): number => cost_per_hour.reduce((total, each) => total + each[of], 0);
+  const priced = sum("workloads");
+  const whole = `for ${plural(sum("replicas"), "replica")}`;
+  return priced < workloads ? `${whole}; ${count(workloads - priced)} of ${plural(workloads, "workload")} not priced` : whole;
 }
 
 function showSaved(tile: Tile, fleet: Fleet): void {

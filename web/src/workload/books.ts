@@ -5,7 +5,7 @@ import { type Child, h } from "../dom";
 import { amount, clock, count, duration, known, money, number, percent, plural } from "../format";
 import { icon } from "../icons";
 import type { Cost, Events, Savings, Tuning } from "./answers";
-import { type Card, card, facts, folded, lead, meter, table } from "./cards";
+import { ageingCard, type Card, card, facts, folded, lead, meter, pastCard, table } from "./cards";
 import { signed } from "./model";
 import { when } from "./replicas";
 
@@ -14,8 +14,8 @@ export function bookCards(): Card[] {
   return [
     card<Savings>("What it saves", "savings", savingsParts),
     card<Cost>("What it costs", "cost", costParts),
-    card<Tuning>("Tuning", "tuning", tuningParts),
-    card<Quality>("Data quality", "quality", qualityParts),
+    pastCard<Tuning>("Tuning", "tuning", tuningParts),
+    ageingCard<Quality>("Data quality", "quality", qualityParts),
     card<Events>("Planned events", "events", eventParts),
   ];
 }

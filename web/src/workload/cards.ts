@@ -2,17 +2,43 @@
 
 import { type Api, Problem } from "../api";
 import { type Child, fill, h, uid } from "../dom";
+import { iso } from "../format";
+
+/** How a card calls the instant that it tells of. */
+export type Word = "now" | "then";
 
 export interface Card {
   readonly root: HTMLElement;
-  /** Asks and shows; a lost connection leaves what stands. */
-  load(api: Api, workload: string, signal: AbortSignal): Promise<void>;
+  /** Whether it shows the instant that the slider does; others tell of the present alone, and say so. */
+  readonly follows: boolean;
+  /** Asks of an instant (null: of now) and shows; a lost connection leaves what stands. */
+  load(api: Api, workload: string, at: number | null, signal: AbortSignal): Promise<void>;
 }
 
-/** A card that shows what a route below the workload's answers. `route` may be several, shown together. */
+/** A card that shows what a route below the workload's answers about the present. */
 export function card<T>(title: string, route: string, show: (answer: T) => Child[]): Card {
+  return asking(title, route, show, {});
+}
+
+/** The same, of an answer whose ages are shown: they move while nothing else does. */
+export function ageingCard<T>(title: string, route: string, show: (answer: T) => Child[]): Card {
+  return asking(title, route, show, { fresh: true });
+}
+
+/** The same, of a route that is kept with each decision. */
+export function pastCard<T>(title: string, route: string, show: (answer: T, word: Word) => Child[]): Card {
+  return asking(title, route, show, { follows: true });
+}
+
+interface Kind {
+  follows?: boolean;
+  fresh?: boolean;
+}
+
+function asking<T>(title: string, route: string, show: (answer: T, word: Word) => Child[], { follows = false, fresh = false }: Kind): Card {
   const body = h("div", { class: "wl-card-body" });
-  const root = framed([title, h("span", { class: "tag wl-of-now" }, "now")], body);
+  const root = framed(follows ? title : [title, h("span", { class: "tag wl-of-now" }, "now")], body);
+  root.classList.toggle("wl-follows", follows);
   let shown: unknown;
 
   function quiet(words: string): void {
@@ -22,15 +48,19 @@ export function card<T>(title: string, route: string, show: (answer: T) => Child
 
   return {
     root,
-    async load(api, workload, signal) {
+    follows,
+    async load(api, workload, at, signal) {
       try {
-        const answer = await api.get<T>(`${workload}/${route}`, signal);
+        const of = at === null ? "" : `?at=${encodeURIComponent(iso(at))}`;
+        const answer = await api.get<T>(`${workload}/${route}${of}`, signal, { fresh });
         if (answer === shown) return; // opened tables stay open
         shown = answer;
         root.classList.remove("wl-quiet");
         const open = [...body.querySelectorAll("details")].map((each) => each.open);
-        fill(body, show(answer));
+        const focused = spots(body).findIndex((each) => each === document.activeElement);
+        fill(body, show(answer, at === null ? "now" : "then"));
         body.querySelectorAll("details").forEach((each, i) => (each.open = open[i] ?? false));
+        if (focused >= 0) spots(body)[focused]?.focus({ preventScroll: true });
       } catch (error) {
         if (!(error instanceof Problem)) return;
         shown = undefined;
@@ -38,6 +68,11 @@ export function card<T>(title: string, route: string, show: (answer: T) => Child
       }
     },
   };
+}
+
+/** Where the keyboard may be within a card. */
+function spots(body: HTMLElement): HTMLElement[] {
+  return [...body.querySelectorAll<HTMLElement>("summary, [tabindex]")];
 }
 
 /** The frame of a card. */

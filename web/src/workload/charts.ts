@@ -5,7 +5,7 @@ import type { DecisionView, ForecastView, Timeline } from "../api";
 import { type ChartSpec, chart, type Line, type Mark } from "../chart";
 import { h, setText } from "../dom";
 import { amount, clock, count, duration, known, number, percent } from "../format";
-import { extent, heldShare, join, type Joined, last, levelRow, type Older, type Sparse } from "./model";
+import { extent, heldShare, join, type Joined, lastAt, levelRow, type Older, type Sparse } from "./model";
 
 export interface ChartData {
   timeline: Timeline | null;
@@ -151,11 +151,11 @@ function demandSummary(data: ChartData, policy: number | null): string {
   if (!timeline) return "The history is being read.";
   const seen = extent([...(older?.demand ?? []), ...timeline.demand]);
   if (!seen) return "Nothing is known of demand in this time.";
-  const latest = last(timeline.demand);
+  const latest = lastAt(timeline, timeline.demand, data.at);
   const held = heldShare(timeline);
   const parts = [
     `Between ${number(seen[0])} and ${amount(seen[1], timeline.unit)}`,
-    latest && `, last ${amount(latest.value, timeline.unit)}`,
+    known(latest) && `, ${data.at === null ? "last" : "then"} ${amount(latest, timeline.unit)}`,
     ".",
     held && held.of >= LEAST_JUDGED && policy !== null &&
       ` ${percent(held.share, 1)} of ${count(held.of)} steps lay at or below what had been forecast at level ${policy}.`,
@@ -163,22 +163,23 @@ function demandSummary(data: ChartData, policy: number | null): string {
   const row = forecast && policy !== null ? levelRow(forecast.levels, policy) : null;
   const ahead = row === null ? null : extent(forecast?.values[row] ?? []);
   if (forecast && ahead)
-    parts.push(` ${forecast.model} expects up to ${amount(ahead[1], forecast.unit)} at level ${policy} within ${duration(
+    parts.push(` ${forecast.model} ${data.at === null ? "expects" : "expected"} up to ${amount(ahead[1], forecast.unit)} at level ${policy} within ${duration(
       forecast.step_s * forecast.starts.length,
     )}.`);
   return parts.filter(Boolean).join("");
 }
 
-function replicaSummary({ timeline }: ChartData): string {
+function replicaSummary({ timeline, at }: ChartData): string {
   if (!timeline) return "The history is being read.";
   const told = extent(timeline.published);
-  const ready = last(timeline.ready);
-  const reactive = last(timeline.reactive);
+  const ready = lastAt(timeline, timeline.ready, at);
+  const reactive = lastAt(timeline, timeline.reactive, at);
+  const [are, be] = at === null ? ["are", "be"] : ["were", "have been"];
   if (!told) return "No decision is kept of this time.";
   return [
     `KEDA was told between ${count(told[0])} and ${count(told[1])}`,
-    ready && `; ${count(ready.value)} are ready`,
-    reactive && `; without a forecast it would be ${count(reactive.value)}`,
+    known(ready) && `; ${count(ready)} ${are} ready${at === null ? "" : " then"}`,
+    known(reactive) && `; without a forecast it would ${be} ${count(reactive)}`,
     ".",
   ]
     .filter(Boolean)

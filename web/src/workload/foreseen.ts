@@ -4,7 +4,7 @@ import type { Accuracy, ForecastView, Models } from "../api";
 import { type Child, fill, h, svg } from "../dom";
 import { amount, clock, count, duration, known, number, percent } from "../format";
 import { icon } from "../icons";
-import { type Card, card, folded, framed, lead, meter, table } from "./cards";
+import { type Card, card, folded, framed, lead, meter, pastCard, table } from "./cards";
 import { levelRow, signed } from "./model";
 
 type Horizon = Accuracy["horizons"][number];
@@ -19,7 +19,7 @@ const VERDICTS: Record<Horizon["verdict"], { icon: string; tone: string }> = {
 /** The cards that ask the service. */
 export function foreseenCards(): Card[] {
   return [
-    card<Accuracy>("Is it honest?", "accuracy", accuracyParts),
+    pastCard<Accuracy>("Is it honest?", "accuracy", accuracyParts),
     card<Models>("Which model serves", "models", modelParts),
   ];
 }
@@ -128,7 +128,8 @@ function modelParts(models: Models): Child[] {
   const skipped = models.skipped.map((each) => [[each.name, whyOf(each.because, null)], h("span", { class: "muted" }, "left out")]);
   return [
     why.length <= MOST_WORDS ? lead(models.serving ?? "none", why) : [lead(models.serving ?? "none", "serves"), folded("Why, in words", h("p", null, why))],
-    table("Loss of each model relative to the last value; lower is better", ["Model, and why", "Loss; last value = 1"], [...rows, ...skipped]),
+    rows.length + skipped.length > 0 &&
+      table("Loss of each model relative to the last value; lower is better", ["Model, and why", "Loss; last value = 1"], [...rows, ...skipped]),
     h(
       "p",
       { class: "muted small" },
@@ -157,6 +158,7 @@ const PARTS: ["level" | "day" | "week" | "events" | "correction", string][] = [
 export function madeOf(): { root: HTMLElement; show(forecast: ForecastView | null, lead_time_s: number, why: string): void } {
   const body = h("div", { class: "wl-card-body" });
   const root = framed("What the forecast is made of", body);
+  root.classList.add("wl-follows");
   return {
     root,
     show(forecast, lead_time_s, why) {

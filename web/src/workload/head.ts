@@ -4,9 +4,9 @@ import type { DecisionView, Row, State } from "../api";
 import { type Child, fill, h } from "../dom";
 import { clock, count, duration, epoch, known, number, percent, plural } from "../format";
 import { icon } from "../icons";
-import { stateBadge } from "../state";
+import { rank, stateBadge } from "../state";
 
-/** The meaning of a health, for decisions of the past: their state is not kept, their health is. */
+/** The meaning of a health, for decisions of the past: who paused it or stood in then is not kept. */
 const HEALTHS: Record<string, string> = {
   ok: "Demand was fresh and a forecast reached the lead time.",
   reactive: "Demand was fresh; no forecast could be used.",
@@ -51,7 +51,7 @@ export function head(namespace: string, name: string, orders: HTMLElement): { ro
       shown = look;
       numbers.hidden = false;
       fill(state, stateLine(data));
-      fill(told, toldParts(data.decision));
+      fill(told, toldParts(data));
       fill(facts, factList(data));
       const open = notes.querySelector("details")?.open ?? false;
       fill(notes, noteList(data.decision.notes));
@@ -71,6 +71,7 @@ export function stateOf({ decision, row }: Pick<HeadData, "decision" | "row">): 
   if (!decision.available)
     return { state: "unavailable", because: "KEDA was told UNAVAILABLE, so that its own fallback acts." };
   const health = decision.health as State;
+  if (decision.budget_bound && rank(health) < rank("budget-bound")) return { state: "budget-bound", because: decision.budget_bound };
   return { state: health, because: HEALTHS[health] ?? "" };
 }
 
@@ -80,15 +81,15 @@ function stateLine(data: HeadData): Child[] {
   return [
     stateBadge(state),
     h("span", { class: "tag" }, shadow ? "shadow: forecast only recorded" : "live"),
-    data.row?.at_ceiling && h("span", { class: "badge tone-warn" }, icon("ceiling"), "at the ceiling"),
+    data.decision.at_ceiling && h("span", { class: "badge tone-warn" }, icon("ceiling"), "at the ceiling"),
     h("span", { class: "wl-because" }, because),
   ];
 }
 
-function toldParts(decision: DecisionView): Child[] {
+function toldParts({ decision, now }: HeadData): Child[] {
   const value = decision.available ? count(decision.published_replicas) : "unavailable";
   return [
-    h("span", { class: "wl-told-label" }, "KEDA is told"),
+    h("span", { class: "wl-told-label" }, now === null ? "KEDA was told" : "KEDA is told"),
     h("strong", { class: decision.available ? "wl-big" : "wl-big wl-big-word", "data-testid": "published" }, value),
     h("span", { class: "wl-told-unit" }, decision.available ? "replicas" : "no number"),
   ];

@@ -4,7 +4,7 @@ import "./workload.css";
 import { type DecisionView, type Fleet, type ForecastView, type Overrides, Problem, type Row, type Timeline } from "../api";
 import type { Context } from "../context";
 import { fill, h, setText } from "../dom";
-import { clock, epoch } from "../format";
+import { clock, epoch, iso } from "../format";
 import { bookCards } from "./books";
 import type { Card } from "./cards";
 import { changesCard } from "./changes";
@@ -17,7 +17,7 @@ import { HOUR, type Range, rangeButtons, rangeOf } from "./ranges";
 import { replicaCards } from "./replicas";
 import { pastBar, slider } from "./slider";
 import { whySection } from "./stairs";
-import { iso, TimelineReader } from "./timeline";
+import { TimelineReader } from "./timeline";
 
 /** Cards change slowly; they are asked for no more often than this [ms of the browser's clock]. */
 const CARDS_MS = 15_000;
@@ -91,6 +91,7 @@ class WorkloadPage {
         void this.reader.take(timeline, this.window().since, this.now).then((more) => more && this.drawTime());
         this.drawTime();
         this.changes.show(timeline, this.now, this.tick_s);
+        if (this.at !== null) this.body.hidden = false; // something is kept, though not of this instant
       },
       () => undefined, // the head says what is wrong with the workload
     );
@@ -158,11 +159,13 @@ class WorkloadPage {
     this.drawTime();
     clearTimeout(this.rest);
     this.asking.abort();
+    this.asking = new AbortController();
     if (this.at === null) {
       if (was !== null) this.ctx.announce("Back to now.");
       this.row = null;
       this.timelinePoll.again();
       for (const each of this.livePolls) each.again();
+      void this.followCards();
       return;
     }
     this.rest = setTimeout(() => void this.loadPast(), REST_MS);
@@ -171,8 +174,7 @@ class WorkloadPage {
   private async loadPast(): Promise<void> {
     const at = this.at;
     if (at === null) return;
-    this.asking = new AbortController();
-    const signal = AbortSignal.any([this.asking.signal, this.ctx.signal]);
+    const signal = this.askingSignal();
     const query = `?at=${encodeURIComponent(iso(at))}`;
     this.timelinePoll.again();
     const forecast = this.ctx.api.get<ForecastView>(`${this.path}/forecast${query}`, signal).then(
@@ -192,6 +194,12 @@ class WorkloadPage {
     } catch (error) {
       if (!signal.aborted) this.refuse(error as Error);
     }
+    await this.followCards();
+  }
+
+  /** Ends with the view, and when another instant is looked at. */
+  private askingSignal(): AbortSignal {
+    return AbortSignal.any([this.asking.signal, this.ctx.signal]);
   }
 
   private take(decision: DecisionView): void {
@@ -263,9 +271,19 @@ class WorkloadPage {
   private async loadCards(): Promise<void> {
     if (performance.now() - this.cardsAt < CARDS_MS) return;
     this.cardsAt = performance.now();
-    for (const each of this.groups.flatMap(([, cards]) => cards)) {
-      if (this.ctx.signal.aborted) return;
-      await each.load(this.ctx.api, this.path, this.ctx.signal).catch(() => undefined);
+    await this.load((each) => !each.follows, null, this.ctx.signal);
+    if (this.at === null) await this.followCards(); // the past does not change
+  }
+
+  /** Has the cards that can tell the instant that is looked at tell it. */
+  private followCards(): Promise<void> {
+    return this.load((each) => each.follows, this.at, this.askingSignal());
+  }
+
+  private async load(which: (card: Card) => boolean, at: number | null, signal: AbortSignal): Promise<void> {
+    for (const each of this.groups.flatMap(([, cards]) => cards).filter(which)) {
+      if (signal.aborted) return;
+      await each.load(this.ctx.api, this.path, at, signal).catch(() => undefined);
     }
   }
 

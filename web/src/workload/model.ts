@@ -1,7 +1,7 @@
 // What the workload's view reckons before anything is drawn: pure functions, so that they can be tried alone.
 
 import type { DecisionView, DemandBins, ForecastView, StepView, Timeline } from "../api";
-import { epoch, isNothing, known } from "../format";
+import { count, epoch, isNothing, known } from "../format";
 
 /** One tread of the staircase, in replicas. */
 export interface Tread {
@@ -54,6 +54,22 @@ export function stageName(stage: string): string {
   return STAGES[stage] ?? stage;
 }
 
+/** A long reason clause by clause: `; ` parts them, but not within brackets. */
+export function clauses(because: string): string[] {
+  const parts: string[] = [];
+  let [depth, begun] = [0, 0];
+  for (let i = 0; i < because.length; i += 1) {
+    const letter = because[i];
+    if (letter === "(") depth += 1;
+    else if (letter === ")") depth = Math.max(0, depth - 1);
+    else if (letter === ";" && because[i + 1] === " " && depth === 0) {
+      parts.push(because.slice(begun, i + 2));
+      begun = i + 2;
+    }
+  }
+  return [...parts, because.slice(begun)];
+}
+
 /** `+2`, `−1`, or `no change`. */
 export function changeText(change: number | null): string {
   if (change === null) return "start";
@@ -62,7 +78,7 @@ export function changeText(change: number | null): string {
 }
 
 /** A number with its sign, the minus a real one; nothing has none. */
-export function signed(value: number, text: (size: number) => string = String): string {
+export function signed(value: number, text: (size: number) => string = count): string {
   if (isNothing(value)) return text(0);
   return `${value < 0 ? "−" : "+"}${text(Math.abs(value))}`;
 }
@@ -159,6 +175,12 @@ export function last(column: readonly (number | null)[]): { value: number; index
     if (known(value)) return { value, index: i };
   }
   return null;
+}
+
+/** The last value of a timeline's column that is known at an instant; null is now, with which it ends. */
+export function lastAt(timeline: Timeline, column: readonly (number | null)[], at: number | null): number | null {
+  const steps = at === null ? column.length : timeline.at.filter((each) => each <= at).length;
+  return last(column.slice(0, steps))?.value ?? null;
 }
 
 /** Lowest and highest of what is known; null if nothing is. */

@@ -5,16 +5,16 @@ import { type Child, h } from "../dom";
 import { amount, clock, count, day, duration, known, number, percent, plural } from "../format";
 import { icon } from "../icons";
 import type { Capacity, LeadTime, Pools, Starts } from "./answers";
-import { type Card, card, facts, folded, lead, meter, table } from "./cards";
+import { type Card, facts, folded, lead, meter, pastCard, table, type Word } from "./cards";
 import { binned } from "./model";
 
 /** The cards, in the order of their questions. */
 export function replicaCards(): Card[] {
   return [
-    card<LeadTime>("How long a replica takes", "lead-time", leadParts),
-    card<Capacity>("What a replica serves", "capacity", capacityParts),
-    card<Pools>("Spot and on-demand pools", "pools", poolParts),
-    card<Floors>("Floors", "floors", floorParts),
+    pastCard<LeadTime>("How long a replica takes", "lead-time", leadParts),
+    pastCard<Capacity>("What a replica serves", "capacity", capacityParts),
+    pastCard<Pools>("Spot and on-demand pools", "pools", poolParts),
+    pastCard<Floors>("Floors", "floors", floorParts),
   ];
 }
 
@@ -99,7 +99,7 @@ function histogram(samples_s: readonly number[]): HTMLElement {
   );
 }
 
-function capacityParts(answer: Capacity): Child[] {
+function capacityParts(answer: Capacity, word: Word): Child[] {
   const most = Math.max(...answer.bounds.map((bound) => bound.replicas), 1e-9);
   const words = known(answer.per_replica) ? "per replica" : "of what a replica serves";
   return [
@@ -125,7 +125,7 @@ function capacityParts(answer: Capacity): Child[] {
         "Replicas by demand",
         table(
           "Replicas by demand",
-          ["Demand", "Of now#", "Replicas#", "Binds"],
+          ["Demand", `Of ${word}#`, "Replicas#", "Binds"],
           answer.curve.map((point) => [amount(point.demand, answer.unit), percent(point.share), count(point.replicas), point.binding]),
         ),
       ),
@@ -167,10 +167,9 @@ function milliseconds(seconds: number): string {
 }
 
 function poolParts(answer: Pools): Child[] {
-  const margin = answer.steps.find((step) => step.stage === "margin");
   return [
     !answer.seen && h("p", { class: "wl-warn" }, icon("alert"), "The pools cannot be seen now."),
-    known(answer.need) && lead(count(answer.need), margin ? `must serve; margin ${number(margin.value)}` : "must serve"),
+    known(answer.need) && lead(count(answer.need), neededText(answer)),
     answer.pools.length > 0 &&
       table(
         "Pools",
@@ -187,6 +186,12 @@ function poolParts(answer: Pools): Child[] {
       folded("Why", h("ol", { class: "wl-plain" }, answer.steps.map((step) =>
         h("li", null, h("b", null, `${step.stage} ${number(step.value)}`), ": ", step.because)))),
   ];
+}
+
+/** What is wanted beyond the need stands against losses; on mixed nodes the last step tells of all of them. */
+export function neededText({ need, pools, steps }: Pools): string {
+  const all = pools.length ? pools.reduce((sum, pool) => sum + pool.wanted_replicas, 0) : steps.find((step) => step.stage === "hold")?.value;
+  return known(all) && all !== need ? `must serve; ${count(all)} wanted in all` : "must serve";
 }
 
 /** A zone: what serves, and only such trouble as there is. */
@@ -207,9 +212,9 @@ function zoneLine(zone: Pools["zones"][number]): HTMLElement {
   );
 }
 
-function floorParts(answer: Floors): Child[] {
+function floorParts(answer: Floors, word: Word): Child[] {
   return [
-    lead(count(answer.floor), answer.floor === 1 ? "replica at least, now" : "replicas at least, now"),
+    lead(count(answer.floor), answer.floor === 1 ? `replica at least, ${word}` : `replicas at least, ${word}`),
     h("p", { class: "muted" }, answer.because),
     facts(["Always at least", count(answer.min_replicas)], ["Kept warm", count(answer.warm_replicas)]),
     answer.rules.length > 0 &&
@@ -217,7 +222,7 @@ function floorParts(answer: Floors): Child[] {
         "Rules by the calendar",
         ["Rule", "At least#", "When", "Next"],
         answer.rules.map((rule) => [
-          [rule.name, " ", rule.active && h("span", { class: "badge tone-ok" }, icon("check"), "now")],
+          [rule.name, " ", rule.active && h("span", { class: "badge tone-ok" }, icon("check"), word)],
           count(rule.replicas),
           [`${daysText(rule.days)} `, whole(`${rule.from}–${rule.to}`), ` ${rule.zone}`],
           rule.active && rule.next_end

@@ -3,9 +3,9 @@
 
 import type { DecisionView, StepView } from "../api";
 import { type Child, fill, h } from "../dom";
-import { count, number } from "../format";
+import { compact, count, known, number, UNKNOWN } from "../format";
 import { icon } from "../icons";
-import { changeText, signed, stageName, stairs, type Stairs, type Tread } from "./model";
+import { changeText, clauses, signed, stageName, stairs, type Stairs, type Tread } from "./model";
 
 /** The section; `show` fills it again. */
 export function whySection(): { root: HTMLElement; show(decision: DecisionView): void } {
@@ -16,7 +16,7 @@ export function whySection(): { root: HTMLElement; show(decision: DecisionView):
   return {
     root,
     show(decision) {
-      const look = JSON.stringify([decision.mode, decision.available, decision.steps, decision.reactive_steps]);
+      const look = JSON.stringify([decision.mode, decision.available, decision.demand === null, decision.steps, decision.reactive_steps]);
       if (look === drawn) return; // what is read or focused stays
       drawn = look;
       title.textContent = decision.available ? `Why ${count(decision.published_replicas)}` : "Why no number";
@@ -29,12 +29,12 @@ export function whySection(): { root: HTMLElement; show(decision: DecisionView):
 function live(decision: DecisionView, open: boolean): Child[] {
   const without = stairs(decision.reactive_steps);
   return [
-    staircase(decision.steps, without),
+    staircase(decision, decision.steps, without),
     h(
       "details",
       { class: "wl-more", open },
       h("summary", null, `Without a forecast it would be ${count(decision.reactive_replicas)}`),
-      staircase(decision.reactive_steps, null),
+      staircase(decision, decision.reactive_steps, null),
     ),
   ];
 }
@@ -42,18 +42,18 @@ function live(decision: DecisionView, open: boolean): Child[] {
 function shadowed(decision: DecisionView): Child[] {
   return [
     h("h3", null, "What KEDA is told: no forecast is used"),
-    staircase(decision.reactive_steps, null),
+    staircase(decision, decision.reactive_steps, null),
     h("h3", null, "With the forecast, which is only recorded"),
-    staircase(decision.steps, stairs(decision.reactive_steps)),
+    staircase(decision, decision.steps, stairs(decision.reactive_steps)),
   ];
 }
 
-function staircase(steps: readonly StepView[], other: Stairs | null): HTMLElement {
+function staircase(decision: DecisionView, steps: readonly StepView[], other: Stairs | null): HTMLElement {
   const { demand, treads } = stairs(steps);
   const others = new Map(other?.treads.map((tread) => [tread.stage, tread.to]));
   const top = Math.max(1, ...treads.map((tread) => tread.to), ...others.values());
   const columns = treads.map((tread) => column(tread, top, others.get(tread.stage)));
-  const rows = [...demand.map(demandRow), ...treads.map(row)];
+  const rows = [...demand.map((step) => demandRow(step, known(decision.demand))), ...treads.map(row)];
   rows.slice(demand.length).forEach((each, i) => link(each, columns[i]));
   return h(
     "div",
@@ -89,21 +89,28 @@ function column(tread: Tread, top: number, other: number | undefined): HTMLEleme
       h(
         "b",
         { class: "wl-value", style: { bottom: scale(Math.max(from, to)) } },
-        tread.change ? signed(tread.change) : null,
-        tread.change ? h("small", null, count(to)) : count(to),
+        tread.change ? signed(tread.change, brief) : null,
+        tread.change ? h("small", null, brief(to)) : brief(to),
       ),
     ),
     h("span", { class: "wl-stage" }, stageName(tread.stage)),
   );
 }
 
-function demandRow(step: StepView): HTMLElement {
+/** A column is as wide as five letters on a phone; the list beside it tells the whole number. */
+const MOST_IN_A_COLUMN = 10_000;
+
+function brief(value: number): string {
+  return value < MOST_IN_A_COLUMN ? count(value) : compact(value, 2);
+}
+
+function demandRow(step: StepView, isKnown: boolean): HTMLElement {
   return h(
     "li",
     { class: "wl-step wl-step-demand" },
     h("span", { class: "wl-step-name" }, stageName(step.stage)),
-    h("span", { class: "wl-step-value" }, number(step.value, 4), h("small", null, ` ${step.unit}`)),
-    h("span", { class: "wl-step-because" }, clauses(step.because)),
+    h("span", { class: "wl-step-value" }, isKnown ? number(step.value, 4) : UNKNOWN, h("small", null, ` ${step.unit}`)),
+    h("span", { class: "wl-step-because" }, reason(step.because)),
   );
 }
 
@@ -121,17 +128,16 @@ function row(tread: Tread): HTMLElement {
       tone === "none" ? null : icon(tone === "up" ? "up" : "down"),
       changeText(change),
     ),
-    h("span", { class: "wl-step-because" }, clauses(tread.because)),
+    h("span", { class: "wl-step-because" }, reason(tread.because)),
   );
 }
 
 /** A reason longer than this is read clause by clause [characters]. */
 const LONG_REASON = 160;
 
-function clauses(because: string): Child {
+function reason(because: string): Child {
   if (because.length <= LONG_REASON) return because;
-  const parts = because.split("; ");
-  return parts.map((part, i) => h("span", { class: "wl-clause" }, part + (i < parts.length - 1 ? "; " : "")));
+  return clauses(because).map((clause) => h("span", { class: "wl-clause" }, clause));
 }
 
 /** Pointing at a row shows its column, and the other way round. */

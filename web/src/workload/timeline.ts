@@ -1,17 +1,12 @@
 // What is asked of the past: the timeline of decisions, and older demand than decisions are kept of.
 
 import type { Api, DemandBins, Timeline } from "../api";
-import { epoch } from "../format";
+import { epoch, iso } from "../format";
 import { before, type Older, type Span } from "./model";
 
 const POINTS = 500;
 /** The API tells no more of demand [h]. */
 const MOST_HOURS = 672;
-
-/** An instant as the API takes it. */
-export function iso(at: number): string {
-  return new Date(at * 1000).toISOString().replace(".000Z", "Z");
-}
 
 /** Holds the newest timeline of one workload, and says when and how to ask for the next. */
 export class TimelineReader {
