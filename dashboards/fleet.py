@@ -3,13 +3,15 @@
 from dashboards.board import NAMESPACES, Board
 from dashboards.links import to_row
 from dashboards.panels import BLUE, GREEN, ORANGE, RED, YELLOW, Column, Query, line, lines, number, rows
-from dashboards.queries import SOME, each, total
+from dashboards.queries import each, lead_time, total
 from dashboards.states import COLOURS
 
 _ANY, _NOT_OK = 'state=~".+"', 'state!="ok"'
-_CUT = (
-    each("predictscale_step_replicas", where='stage="stabilize"') + f" > {each('predictscale_max_replicas')}"
+_WANTED, _MOST = (
+    each("predictscale_step_replicas", where='stage="stabilize"'),
+    each("predictscale_max_replicas"),
 )
+_CUT = f"{_WANTED} > {_MOST}"
 """Workloads that want more than they may have; one that wants just as many lacks none."""
 _ONE_OR_MORE = ((None, GREEN), (1, ORANGE))
 
@@ -99,9 +101,9 @@ def _table(made: Board) -> None:
             Column(title="ready", expr=each("predictscale_ready_replicas")),
             Column(title="reactive", expr=each("predictscale_reactive_replicas")),
             Column(title="max", expr=each("predictscale_max_replicas")),
-            Column(title="at ceiling", expr=each("predictscale_at_ceiling"), unit="bool_yes_no",
+            Column(title="at ceiling", expr=f"{_WANTED} > bool {_MOST}", unit="bool_yes_no",
                    steps=((None, GREEN), (1, RED))),
-            Column(title="lead time", expr=f"max by (namespace, workload) ({_LEAD})", unit="s"),
+            Column(title="lead time", expr=lead_time(each), unit="s"),
             Column(title="age of demand", expr=each("predictscale_demand_age_seconds"), unit="s",
                    steps=((None, GREEN), (120, YELLOW), (600, RED))),
             Column(title="saved (replica-hours)",
@@ -111,9 +113,6 @@ def _table(made: Board) -> None:
         ),
         height=11,
     )  # fmt: skip
-
-
-_LEAD = f"predictscale_lead_time_seconds{{{SOME}}}"
 
 
 _STATES = each("predictscale_state", "state")

@@ -4,6 +4,8 @@ Two and more replicas of the service tell the same of a workload: the highest of
 their sum. Refuses to write a rate over a fixed range: `$__rate_interval` suits any scrape interval.
 """
 
+from collections.abc import Callable
+
 ONE = 'namespace="$namespace",workload="$workload"'
 """The workload that a reader chose."""
 SOME = 'namespace=~"$namespace"'
@@ -34,6 +36,14 @@ def total(metric: str, *by: str, where: str = "") -> str:
     return f"sum by ({', '.join(by)}) ({inside})" if by else f"sum({inside})"
 
 
+def lead_time(told: Callable[..., str]) -> str:
+    """What decisions plan with: the measured lead time where there is one; `told` is `one` or `each`."""
+    sources = ("measured", "configured")
+    return " or ".join(
+        told("predictscale_lead_time_seconds", where=f'source="{source}"') for source in sources
+    )
+
+
 def rate(counter: str, *by: str, where: str = "") -> str:
     """Per second, over the chosen replicas of the service; arguments as `one`."""
     inside = f"rate({counter}{{{_joined(OURS, where)}}}[$__rate_interval])"
@@ -41,8 +51,11 @@ def rate(counter: str, *by: str, where: str = "") -> str:
 
 
 def troubles(counter: str, *by: str) -> str:
-    """Per second, of a counter whose series begin with the first trouble: 0 before, while a replica runs."""
-    return f"{rate(counter, *by)} or 0 * count(predictscale_build_info{{{OURS}}})"
+    """Per second, of a counter whose series begin with the first trouble: before, 0 of `none`."""
+    calm = f"0 * count(predictscale_build_info{{{OURS}}})"
+    for label in by:
+        calm = f'label_replace({calm}, "{label}", "none", "", "")'
+    return f"{rate(counter, *by)} or {calm}"
 
 
 def quantile(level: float, histogram: str, *by: str) -> str:

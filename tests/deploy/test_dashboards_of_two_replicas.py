@@ -1,5 +1,6 @@
 """What the fleet's dashboard counts where two replicas of the service tell of the same workloads."""
 
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,6 +77,60 @@ def test_a_workload_counts_once_whatever_the_replicas_tell_of_it(
     tmp_path: Path, title: str, series: list[dict[str, str]], expected: Mapping[str, float]
 ) -> None:
     assert_gives(query_of(title), series, expected, tmp_path)
+
+
+LEADS = [
+    told("predictscale_lead_time_seconds", 240, "a", workload="chat", source="configured"),
+    told("predictscale_lead_time_seconds", 150, "a", workload="chat", source="measured"),
+    told("predictscale_lead_time_seconds", 180, "b", workload="chat", source="measured"),
+    told("predictscale_lead_time_seconds", 90, "a", workload="shop", source="configured"),
+]
+
+
+@pytest.mark.parametrize(
+    ("column", "series", "expected"),
+    [
+        # What decisions plan with: the measured one where there is one, also where it is shorter.
+        ("lead time", LEADS, {"chat": 180, "shop": 90}),
+        # As the number above the table counts it: one of a fixed size lacks none.
+        ("at ceiling", SERIES, {"chat": 1, "fixed": 0, "shop": 0}),
+    ],
+)
+def test_a_row_of_the_fleet_tells_what_is_in_force(
+    tmp_path: Path, column: str, series: list[dict[str, str]], expected: Mapping[str, float]
+) -> None:
+    rows = {f'{{namespace="prod",workload="{name}"}}': value for name, value in expected.items()}
+    assert_gives(expr_of_column(column), series, rows, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("title", "labels"),
+    [
+        ("Errors and warnings", {"error"}),
+        ("Samples dropped", {"reason"}),
+        ("Faults on disk", {"reason"}),
+        ("Fits without a model", {"forecaster", "error"}),
+    ],
+)
+def test_where_there_was_no_trouble_the_line_at_zero_has_a_name(
+    tmp_path: Path, title: str, labels: set[str]
+) -> None:
+    (panel,) = (panel for panel in panels(BOARDS["service"]) if panel["title"] == title)
+    calm = [told("predictscale_build_info", 1, "a", version="1")]
+    name = "{" + ",".join(f'{label}="none"' for label in sorted(labels)) + "}"
+    for target in panel["targets"]:
+        if "build_info" in target["expr"]:
+            assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) == labels
+            asked = filled(target["expr"], {"job": ".*", "instance": ".*"})
+            assert_gives(asked, calm, {name: 0}, tmp_path)
+
+
+def expr_of_column(title: str) -> str:
+    (table,) = (panel for panel in panels(BOARDS["fleet"]) if panel["type"] == "table")
+    (organize,) = (each["options"] for each in table["transformations"] if each["id"] == "organize")
+    (value,) = (name for name, shown in organize["renameByName"].items() if shown == title)
+    (found,) = (each["expr"] for each in table["targets"] if value == f"Value #{each['refId']}")
+    return filled(found, VALUES)
 
 
 def assert_gives(

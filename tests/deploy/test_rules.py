@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from predictscale.config.promql import parse
 
 HERE = Path(__file__).parent
 CASES = HERE / "rules_test.yaml"
+REPLICAS = HERE / "rules_of_two_replicas_test.yaml"
+DAYS = HERE / "rules_over_days_test.yaml"
 RUNBOOK = DEPLOY.parent / "docs" / "runbook.md"
 SOURCE = DEPLOY.parent / "src" / "predictscale"
 SECTIONS: dict[str, str] = dict(
@@ -30,8 +33,44 @@ def test_the_rules_are_sound() -> None:
     assert "SUCCESS" in promtool("check", "rules", "--lint=all", "--lint-fatal", str(RULES))
 
 
-def test_each_alert_fires_when_it_should_and_not_when_it_should_not() -> None:
-    assert "SUCCESS" in promtool("test", "rules", str(CASES))
+@pytest.mark.parametrize("cases", [CASES, REPLICAS, DAYS], ids=lambda cases: cases.stem)
+def test_each_alert_fires_when_it_should_and_not_when_it_should_not(cases: Path) -> None:
+    assert "SUCCESS" in promtool("test", "rules", str(cases))
+
+
+EQUAL = {"predictscale_decision_timestamp_seconds", "predictscale_last_asked_timestamp_seconds"}
+"""Of these PredictscaleKedaNeverAsked asks only whether there are any."""
+TURNED = {"max by": "min by", "min by": "max by"}
+
+
+def turned() -> Iterator[tuple[str, str, str]]:
+    """Each aggregation over replicas of the service, turned round: a rule, its text, and the wrong one."""
+    for rule in rules():
+        name, text = rule.get("alert") or rule["record"], rule["expr"]
+        for found in re.finditer(r"(max by|min by) \([^)]*\) \((\w+)", text):
+            if name != "PredictscaleKedaNeverAsked" or found[2] not in EQUAL:
+                yield name, text, text[: found.start()] + TURNED[found[1]] + text[found.end(1) :]
+
+
+@pytest.mark.parametrize(("name", "text", "wrong"), list(turned()), ids=lambda part: part[:60])
+def test_which_replica_of_the_service_counts_is_proven(
+    tmp_path: Path, name: str, text: str, wrong: str
+) -> None:
+    """A rule that took the best replica for the worst, or the other way round, fails a case."""
+    groups = yaml.safe_load(RULES.read_text())
+    for rule in (rule for group in groups["groups"] for rule in group["rules"]):
+        rule["expr"] = wrong if rule["expr"] == text else rule["expr"]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(groups))
+    # As text: YAML of Python reads 0x60 as a number.
+    _, *cases = re.split(r"(?m)^  - name:", REPLICAS.read_text())
+    head = "rule_files: [rules.yaml]\nevaluation_interval: 1m\ntests:\n"
+    file = tmp_path / "cases.yaml"
+    file.write_text("  - name:".join([head, *(case for case in cases if name in case)]))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0, f"nothing fails with {wrong}"
+    assert name in done.stdout + done.stderr, "another thing fails"
 
 
 def test_every_alert_is_seen_to_wait_to_fire_and_to_end() -> None:
@@ -71,9 +110,11 @@ def test_a_section_of_the_runbook_is_of_an_alert_and_whole(name: str) -> None:
 
 
 def test_the_runbooks_own_links_lead_somewhere() -> None:
-    linked = re.findall(r"\]\(#([\w-]+)\)", RUNBOOK.read_text())
+    text = RUNBOOK.read_text()
+    linked = re.findall(r"\]\(#([\w-]+)\)", text)
     assert linked
-    assert set(linked) <= {name.lower() for name in SECTIONS}
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert set(linked) <= {heading.lower().replace(" ", "-") for heading in headings}
 
 
 def test_rules_are_promql_and_are_named_by_level_metric_and_operation() -> None:

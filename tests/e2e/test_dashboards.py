@@ -19,6 +19,7 @@ NEED_TROUBLE = {
     "predictscale_fit_errors_total": "a fit fails",
     "predictscale_dropped_samples_total": "a sample cannot be used",
     "predictscale_cache_faults_total": "the cache on disk cannot be used",
+    "predictscale_archive_faults_total": "the archive on disk cannot be used",
 }
 """Metrics whose series begin with the first trouble, which a good day does not have."""
 OLD_NAMES = {
