@@ -1,8 +1,11 @@
 """What an audit says of workloads without a replay; with one, tests/e2e/test_audit_command.py."""
 
+import asyncio
 import json
+import shlex
 import sys
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +18,30 @@ from typer.testing import CliRunner
 from known_kinds import MONDAY, known_kind
 from predictscale.bootstrap.sources import Sources
 from predictscale.cli import app, auditsvg
-from predictscale.cli.audited import document
-from predictscale.cli.auditjob import Asked, Job, estimated_capacity, examine
+from predictscale.cli.audited import document, show
+from predictscale.cli.auditjob import Asked, Job, _judged, estimated_capacity, examine, trace_name
 from predictscale.cli.auditpage import page
-from predictscale.cli.auditread import Reading, _named
+from predictscale.cli.auditread import Reading, Subject, _named, read
 from predictscale.cli.auditrun import Found, write_trace
 from predictscale.clock import ManualClock
-from predictscale.config.settings import ServiceSettings
+from predictscale.config.settings import ServiceSettings, WorkloadSettings
+from predictscale.core.calendar import Calendar
+from predictscale.core.demand import Signal, SignalName, WorkloadId
 from predictscale.core.kinds import Kind
 from predictscale.core.series import MetricWindow
 from predictscale.core.slo import Slo
-from predictscale.errors import AskOwner
+from predictscale.errors import AskOwner, SourceUnavailable
+from predictscale.forecasters.naive import SeasonalNaiveDay
 from predictscale.meters import Meters
+from predictscale.sources.base import Answer
 from predictscale.sources.files import load_csv
 
 STEP_S = 300.0
 ASKED = Asked(slo=Slo(max_violation=0.01, wait_s=5.0), forecasters=("seasonal-naive-day", "last-value"))
 READING = Reading(days=5.0, step_s=STEP_S, at=MONDAY + timedelta(days=5), capacity={}, lead_time_s=None)
+
+
+UTC_DAYS, BERLIN = Calendar(), Calendar("Europe/Berlin")
 
 
 def job(name: str, demand: MetricWindow, **about: str) -> Job:
@@ -76,17 +86,53 @@ def test_all_of_it_is_json_without_numbers_that_are_none() -> None:
     assert page(document_).count("<article") == 3
 
 
-def test_a_disk_that_is_full_costs_one_file_and_not_the_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def one_workload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands find one workload, and forty-two of something else."""
+
     async def looked(*arguments: Any) -> None:
         (found,) = (each for each in arguments if isinstance(each, Found))
         found.workloads.append(examine(job("ml/[/chat]", demand())))
+        found.left_out = tuple(f"ml/job-{place}: is no workload" for place in range(42))
 
     # What it does to the log of this process, other tests would not see theirs for.
     monkeypatch.setattr("predictscale.bootstrap.configure_logging", lambda **_: None)
     # The package holds the command under this name.
     monkeypatch.setattr(sys.modules["predictscale.cli.audit"], "_looked", looked)
+
+
+def test_workloads_that_all_failed_are_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def looked(*arguments: Any) -> None:
+        (found,) = (each for each in arguments if isinstance(each, Found))
+        found.failed.append({"workload": "ml/chat", "because": "its worker process died"})
+
+    monkeypatch.setattr("predictscale.bootstrap.configure_logging", lambda **_: None)
+    monkeypatch.setattr(sys.modules["predictscale.cli.audit"], "_looked", looked)
+    run = CliRunner().invoke(app, ["audit"])
+    assert run.exit_code == 1
+    assert "ml/chat: failed: its worker process died" in run.stdout
+    assert run.stderr == "of 1 workloads that were found none could be told of\n"
+
+
+@pytest.mark.usefixtures("one_workload")
+def test_json_is_all_that_standard_output_holds() -> None:
+    run = CliRunner().invoke(app, ["audit", "--json"])
+    assert run.exit_code == 0, run.output
+    document_ = json.loads(run.stdout)
+    assert [each["workload"] for each in document_["workloads"]] == ["ml/[/chat]"]
+    assert len(document_["left_out"]) == 42
+
+
+@pytest.mark.usefixtures("one_workload")
+def test_what_is_too_much_to_tell_is_counted() -> None:
+    run = CliRunner().invoke(app, ["audit"])
+    assert run.exit_code == 0, run.output
+    assert run.stderr.splitlines()[-1] == "left out: 2 more, which --out, --html and --json tell"
+    assert len(run.stderr.splitlines()) == 41
+
+
+@pytest.mark.usefixtures("one_workload")
+def test_a_disk_that_is_full_costs_one_file_and_not_the_answer(tmp_path: Path) -> None:
     html = tmp_path / "page.html"
     run = CliRunner().invoke(app, ["audit", "--out", "/dev/full", "--html", str(html)])
     assert run.exit_code == 1
@@ -109,6 +155,32 @@ def test_an_estimate_is_what_a_ready_replica_was_seen_to_carry(load: float, repl
     served = MetricWindow(MONDAY, STEP_S, np.full(100, load * replicas))
     ready = MetricWindow(MONDAY, STEP_S, np.full(100, float(replicas)))
     assert estimated_capacity(served, ready) == pytest.approx(load, rel=1e-3)
+
+
+@given(st.floats(1, 50), st.floats(2, 100), st.integers(1, 20))
+def test_what_bursts_show_of_a_replica_is_not_lost_in_quiet_hours(
+    quiet: float, times: float, bursts: int
+) -> None:
+    values = np.full(1000, quiet)
+    values[: 10 * bursts] = quiet * times  # at most a fifth of the time
+    served = MetricWindow(MONDAY, STEP_S, values)
+    ready = MetricWindow(MONDAY, STEP_S, np.full(1000, 2.0))
+    seen = estimated_capacity(served, ready)
+    in_bursts = values[: 10 * bursts].sum() / values.sum()
+    if in_bursts > 0.06:
+        assert seen == pytest.approx(quiet * times / 2, rel=1e-3)
+    if in_bursts < 0.04:
+        assert seen == pytest.approx(quiet / 2, rel=1e-3)
+
+
+def test_what_stands_on_an_estimate_is_said_to(capsys: pytest.CaptureFixture[str]) -> None:
+    guessed = told(job("ml/told", demand()), job("ml/guessed", demand()))
+    for each, source in zip(guessed["workloads"], ("given", "estimated"), strict=True):
+        each["capacity"] = {"per_replica": 3.0, "source": source, "because": "a test says so"}
+    show(guessed)
+    said = " ".join(capsys.readouterr().out.split())
+    names = [each["workload"] for each in guessed["workloads"]]
+    assert f"until --capacity tells, for {names[1]}." in said
 
 
 def test_an_estimate_of_few_bins_is_refused_with_their_number() -> None:
@@ -159,6 +231,138 @@ async def test_a_named_workloads_rate_is_a_mean_over_each_bin_however_wide(step_
         await sources.aclose()
     assert over in preset
     assert "[2m]" in own
+
+
+class _Told:
+    """A Prometheus that knows a demand from an instant on, and of its fleet what it is given."""
+
+    def __init__(self, since: datetime, fleet: float | None) -> None:
+        self._since, self._fleet = since, fleet
+
+    async def read(self, signal: Signal, *, start: datetime, end: datetime, step_s: float) -> Answer:
+        bins = round((end - start).total_seconds() / step_s)
+        if signal.name is not SignalName.DEMAND:
+            if self._fleet is None:
+                raise SourceUnavailable("no answer within 30 s")
+            return Answer(MetricWindow(start, step_s, np.full(bins, self._fleet)), partial=False)
+        stamps = start.timestamp() + np.arange(bins) * step_s
+        values = np.where(stamps < self._since.timestamp(), np.nan, 10.0)
+        return Answer(MetricWindow(start, step_s, values), partial=False)
+
+    async def aclose(self) -> None:
+        pass
+
+
+def subject(source: _Told, calendar: Calendar = UTC_DAYS) -> Subject:
+    workload = WorkloadId("ml", "chat")
+    return Subject(
+        workload=workload,
+        source=source,
+        demand=Signal(SignalName.DEMAND, "demand", "requests/s"),
+        deployment="chat",
+        about={"backend": "tgi", "deployment": "chat", "unit": "requests/s", "trigger": None},
+        settings=WorkloadSettings(
+            workload=workload, capacity_per_replica=1.0, max_replicas=1, query="demand", calendar=calendar
+        ),
+        served=None,
+    )
+
+
+AT = MONDAY + timedelta(days=28)
+
+
+async def read_of(source: _Told, *, calendar: Calendar = UTC_DAYS, asked: Asked = ASKED) -> Job:
+    reading = Reading(days=28.0, step_s=STEP_S, at=AT, capacity={}, lead_time_s=240.0)
+    presets = ServiceSettings().presets()
+    return await read(subject(source, calendar), reading, asked, presets=presets, clock=ManualClock(AT))
+
+
+async def test_a_workload_that_is_younger_than_the_audit_has_no_gaps_before_its_first_day() -> None:
+    young = await read_of(_Told(AT - timedelta(days=5), 4.0))
+    assert young.demand.start == AT - timedelta(days=5)
+    assert young.ready is not None
+    assert young.ready.start == young.demand.start
+    assert len(young.ready) == len(young.demand)
+    found = await asyncio.to_thread(examine, young)
+    assert found["history"]["known_share"] == 1.0
+    assert found["history"]["days"] == 5.0
+    assert found["kind"]["kind"] == "always-on"
+
+
+async def test_of_a_workload_that_is_too_young_to_be_replayed_its_age_is_said() -> None:
+    young = await read_of(_Told(AT - timedelta(days=5), 4.0), asked=replace(ASKED, replay_days=7.0))
+    found = await asyncio.to_thread(examine, young)
+    assert found["replay"]["why_not"] == (
+        "7 days are to be replayed, and its history has 5.0; something must come before, which the first "
+        "decisions learn from"
+    )
+
+
+async def test_a_fleet_that_could_not_be_read_is_not_said_to_be_unrecorded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    silent = await read_of(_Told(AT - timedelta(days=5), None))
+    why = (await asyncio.to_thread(examine, silent))["replay"]["why_not"]
+    assert "its fleet could not be read (no answer within 30 s); give --capacity" in why
+    known = replace(silent, capacity=2.0, asked=replace(ASKED, replay_days=0.05))
+    found = await asyncio.to_thread(examine, known)
+    show(document(Found(workloads=[found]), READING, ASKED))
+    said = capsys.readouterr().out
+    for name in ("stock-reactive", "static"):
+        (late,) = (one["violation"] for one in found["replay"]["policies"] if one["policy"] == name)
+        assert f" {late:.2%} late" in said
+    assert found["replay"]["as_it_was"]["why_not"] == "its fleet could not be read: no answer within 30 s"
+
+
+@pytest.mark.parametrize(
+    ("own", "zone"), [(UTC_DAYS, "Europe/Berlin"), (Calendar("Asia/Tokyo"), "Asia/Tokyo")]
+)
+async def test_settings_come_before_a_time_zone_for_all(own: Calendar, zone: str) -> None:
+    found = await read_of(
+        _Told(AT - timedelta(days=3), 4.0), calendar=own, asked=replace(ASKED, calendar=BERLIN)
+    )
+    assert found.calendar == Calendar(zone)
+
+
+def test_days_and_forecasts_follow_the_clock_of_the_workload() -> None:
+    theirs = replace(job("ml/chat", demand()), calendar=BERLIN)
+    found = told(theirs)
+    (only,) = found["workloads"]
+    assert only["time_zone"] == "Europe/Berlin"
+    assert "By day and time of day (Europe/Berlin)." in page(found)
+    assert only["plots"]["clock"] != examine(job("ml/chat", demand()))["plots"]["clock"]
+    (judged,) = _judged(("seasonal-naive-day", "last-value"), theirs)
+    assert isinstance(judged, SeasonalNaiveDay)
+    assert judged.calendar == BERLIN
+
+
+def test_the_command_of_a_time_zone_tells_the_same_numbers(tmp_path: Path) -> None:
+    theirs = replace(
+        job("ml/chat", demand()), calendar=BERLIN, capacity=20.0, asked=replace(ASKED, replay_days=0.05)
+    )
+    replayed = examine(theirs)["replay"]
+    words = shlex.split(replayed["command"])
+    assert words[words.index("--time-zone") + 1] == "Europe/Berlin"
+    file = tmp_path / trace_name("ml/chat")
+    write_trace(file, theirs.demand)
+    words = [str(file) if word == file.name else word for word in words]
+    run = CliRunner().invoke(app, [*words[1:], "--json"])
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.stdout)["policies"] == replayed["policies"]
+
+
+@pytest.mark.parametrize("command", ["audit", "backtest"])
+def test_a_time_zone_that_is_none_is_said_with_one_that_is(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("predictscale.bootstrap.configure_logging", lambda **_: None)
+    given = ["--trace", str(tmp_path / "t.csv"), "--capacity-per-replica", "1", "--lead-time-s", "60"]
+    run = CliRunner().invoke(
+        app, [command, "--time-zone", "Europe/Berln", *(given if command == "backtest" else ())]
+    )
+    assert run.exit_code == 2
+    assert "--time-zone" in run.output
+    assert "Europe/Berlin" in run.output
 
 
 def test_a_gap_in_the_demand_is_a_gap_in_its_line() -> None:

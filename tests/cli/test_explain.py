@@ -1,5 +1,6 @@
 """Why so many at a past instant, asked of a real REST server on what was kept."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -148,6 +149,19 @@ def test_the_newest_is_told_by_plan_in_the_same_words(served: Served) -> None:
     served.decide(0, 300)
     plan = served.say("plan", "prod/chat")
     assert served.say("explain", "prod/chat", "--at", "12:00").startswith(plan)
+
+
+def test_as_json_it_is_what_the_service_says(served: Served) -> None:
+    for minute in range(60):
+        served.decide(minute, 300.0 + minute)
+    then = json.loads(served.say("explain", "prod/chat", "--at", "12:05", "--json"))
+    assert then["decision"]["decided_at"] == "2026-03-02T12:05:00Z"
+    assert then["decision"]["steps"][0]["value"] == 305
+    assert then["forecast"]["model"] == "oracle"
+    assert max(value for value in then["after"]["demand"] if value is not None) == 309
+    newest = json.loads(served.say("plan", "prod/chat", "--json"))
+    assert newest["decided_at"] == "2026-03-02T12:59:00Z"
+    assert served.say("plan", "prod/gone", "--json", wants=1).startswith(f"{served.url}: ")
 
 
 def test_before_what_is_kept_the_command_says_what_is(served: Served) -> None:

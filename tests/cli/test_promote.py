@@ -1,15 +1,18 @@
 """The gate on the command line, asked of a real REST server."""
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from predictscale.cli import app
 from predictscale.cli.promote import LONGEST_REASON, NOT_YET, amount
+from predictscale.cli.sending import fail, send
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Mode
 from promotion_scene import TOKEN, Gate, Trial, many
@@ -159,6 +162,34 @@ def test_a_canary_puts_a_share_live_and_the_rest_in_shadow(asked: Asked) -> None
     live = [str(name) for name, mode in zip(names, after, strict=True) if mode is Mode.LIVE]
     for name in live:
         assert any(name in line and "live" in line for line in run.output.splitlines())
+
+
+def test_a_canary_that_breaks_off_says_what_it_has_done(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(asked.gate, EIGHT)
+    plan = ("canary", "plan", "--namespace", "llm", "--share", "50%", "--apply", *asked.token)
+    done: list[str] = []
+
+    def breaks(method: str, url: str, workload: str, what: str, **rest: Any) -> Any:
+        if len(done) == 2:
+            fail(f"{url}: no answer")
+        done.append(workload)
+        return send(method, url, workload, what, **rest)
+
+    # The package holds the command under this name.
+    monkeypatch.setattr(sys.modules["predictscale.cli.canary"], "send", breaks)
+    run = asked.run(*plan)
+    assert run.exit_code == 1
+    said = f"2 of 4 modes were set before that: {', '.join(done)}; the same command sets the rest"
+    assert said in run.output
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity"])
+def test_what_is_no_number_is_left_to_the_service_to_judge(asked: Asked, number: str) -> None:
+    run = asked.run("whatif", "prod/chat", "--days", number)
+    # The scene takes any number.
+    assert run.exit_code == 0, run.output
 
 
 def test_a_canary_of_named_ones_and_of_none(asked: Asked) -> None:

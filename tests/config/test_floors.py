@@ -234,6 +234,7 @@ def test_tiers_are_those_that_have_a_wake_time() -> None:
         (Standby.ASLEEP, 6.0),
         (Standby.EMPTY_NODE, 150.0),
     ]
+    assert WarmthSettings().tiers() == ()
     assert warmth.problem(None, lead_s=300) is None
     told = warmth.problem(None, lead_s=120)
     assert told is not None

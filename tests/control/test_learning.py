@@ -316,3 +316,31 @@ async def test_after_a_long_outage_the_past_is_read_in_parts_again() -> None:
     assert spans
     assert max(spans) <= timedelta(days=1)
     assert min(start for _, start, _, _ in source.asked) < last
+
+
+async def test_what_was_learned_outlives_a_start_that_ends_before_it_was_looked_at() -> None:
+    """A start in an outage, and the next one in its midst: neither knows more than what lies there."""
+    history = cache()
+    one = learner(ToldPods(), history=history)
+    last = await live(one, NOON, for_s=2 * EVERY_S)
+    await one.stop()
+    await learner(ToldPods(down=True), history=history).stop()
+    again = learner(ToldPods(down=True), history=history)
+    await again.wake()
+    assert again.taught_at(last) == one.taught_at(last) is not None
+
+
+async def test_what_is_learned_before_the_shelf_was_looked_at_comes_after_what_lies_there() -> None:
+    history = cache()
+    one = learner(ToldPods(), history=history)
+    last = await live(one, NOON, for_s=2 * EVERY_S)
+    await one.stop()
+    hasty = learner(ToldPods(), history=history)
+    later = await live(hasty, last, for_s=2 * EVERY_S)
+    await hasty.wake()
+    ticks = [last - place * timedelta(seconds=300) for place in range(12)]
+    assert [hasty.taught_at(at) for at in ticks] == [one.taught_at(at) for at in ticks]
+    assert one.taught_at(ticks[-1]) is not None
+    newest = hasty.taught_at(later)
+    assert newest is not None
+    assert newest.at > last - timedelta(seconds=EVERY_S)

@@ -150,6 +150,50 @@ async def test_instants_that_were_slept_through_are_not_made_up_for() -> None:
     assert stage.instants() == [0, 195, 210]
 
 
+class SettableClock(ManualClock):
+    """A clock that somebody sets."""
+
+    def set_back(self, seconds: float) -> None:
+        """By so much, while time goes on."""
+        self._now -= timedelta(seconds=seconds)
+
+
+async def test_a_clock_that_is_set_back_is_followed_and_nothing_of_the_future_is_answered_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("predictscale.control.loop._LOOK_S", 0.01)
+    clock = SettableClock(MORNING)
+    stage = Stage(clock)
+    async with stage.running(SHOP, OTHER):
+        await stage.decided(SHOP, OTHER)
+        await stage.tick(SHOP, OTHER)
+        clock.set_back(3600)
+        with capture_logs() as lines:
+            await until(lambda: stage.at() == stage.at(OTHER) == MORNING - timedelta(seconds=3585))
+        assert [line["by_s"] for line in lines if "set back" in line["event"]] == [3600]
+        assert stage.instants() == [-3585.0]
+        await stage.tick(SHOP, OTHER)
+        assert stage.instants() == [-3585.0, -3570.0]
+
+
+async def test_a_clock_that_is_corrected_by_less_than_a_tick_costs_a_tick_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("predictscale.control.loop._LOOK_S", 0.01)
+    clock = SettableClock(MORNING)
+    stage = Stage(clock)
+    async with stage.running(SHOP):
+        await stage.decided(SHOP)
+        await stage.tick(SHOP)
+        clock.set_back(5)
+        await asyncio.sleep(0.05)
+        assert stage.instants() == [0.0, 15.0]
+        clock.advance(20)
+        await until(lambda: stage.at() == MORNING + timedelta(seconds=30))
+        assert stage.instants() == [0.0, 15.0, 30.0]
+        assert len(stage.followed) == 1
+
+
 async def test_a_slow_workload_is_skipped_and_counted_and_delays_nobody() -> None:
     stage = Stage()
     async with stage.running(SHOP, OTHER):

@@ -35,7 +35,7 @@ def history() -> History:
 
 async def test_a_meter_goes_on_where_the_one_before_stopped(history: History) -> None:
     shelf, before, after = MeterShelf(history), worked(), CounterfactualMeter()
-    await shelf.put("prod/chat", before)
+    await shelf.put("prod/chat", before, at=at(0.0))
     assert await shelf.restore("prod/chat", after)
     for place in range(5, 12):
         for meter in (before, after):
@@ -48,14 +48,14 @@ async def test_a_meter_that_never_was_begins_anew(history: History) -> None:
     meter = CounterfactualMeter()
     assert not await MeterShelf(history).restore("prod/chat", meter)
     assert meter.savings() is None
-    await MeterShelf(history).put("prod/chat", meter)
+    await MeterShelf(history).put("prod/chat", meter, at=at(0.0))
     assert await MeterShelf(history).restore("prod/chat", meter)
     assert meter.reactive_replicas is None
 
 
 async def test_workloads_have_books_of_their_own(history: History) -> None:
     shelf = MeterShelf(history)
-    await shelf.put("prod/chat", worked())
+    await shelf.put("prod/chat", worked(), at=at(0.0))
     assert not await shelf.restore("prod/shop", CounterfactualMeter())
 
 

@@ -209,7 +209,7 @@ class Counts:
     """Replicas that follow the hour, told since an instant; ten on average."""
 
     def __init__(self, since: datetime = MONTH) -> None:
-        self.since, self.down = since, False
+        self.since, self.down, self.partial = since, False, False
         self.asked: list[tuple[datetime, datetime]] = []
 
     async def read(self, signal: Signal, *, start: datetime, end: datetime, step_s: float) -> Answer:
@@ -220,8 +220,9 @@ class Counts:
             raise SourceUnavailable("switched off")
         bins = round((end - start).total_seconds() / step_s)
         at_s = start.timestamp() + step_s * np.arange(bins)
-        counts = 10.0 + np.sin(2 * np.pi * at_s / 3600.0)
-        return Answer(MetricWindow(start, step_s, np.where(at_s >= self.since.timestamp(), counts, np.nan)))
+        counts = (10.0 + np.sin(2 * np.pi * at_s / 3600.0)) / (10.0 if self.partial else 1.0)
+        told = MetricWindow(start, step_s, np.where(at_s >= self.since.timestamp(), counts, np.nan))
+        return Answer(told, partial=self.partial)
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -272,6 +273,19 @@ async def test_a_source_that_is_down_is_asked_again() -> None:
     hours.start_due(NOON + timedelta(minutes=6), since=MONTH)
     await hours.settled()
     assert hours.spent(MONTH, now=NOON + timedelta(minutes=6)) is not None
+
+
+async def test_replicas_that_an_incomplete_answer_left_out_are_not_counted_as_free() -> None:
+    source = Counts()
+    hours = await paid(source)
+    source.partial = True
+    later = NOON + timedelta(hours=1)
+    hours.start_due(later, since=MONTH)
+    await hours.settled()
+    told = hours.spent(MONTH, now=later)
+    whole = (await paid(Counts(), at=later)).spent(MONTH, now=later)
+    assert told is not None
+    assert told == pytest.approx(whole, rel=1e-4)
 
 
 async def test_a_tick_is_read_after_its_instant_and_told_as_of_it() -> None:

@@ -105,3 +105,75 @@ def test_spending_goes_on_from_the_shelf() -> None:
     half.settle(window(demand), at=NOON + timedelta(minutes=100 + SETTLING_BINS))
     at = floor_to_grid(NOON + timedelta(hours=3), 3600)
     assert np.array_equal(half.budget(at).late, whole.budget(at).late, equal_nan=True)
+
+
+class Counted(Spending):
+    """Counts the bins that it looks at."""
+
+    looked = 0
+
+    def _account(self, bin_: int, demand: MetricWindow) -> None:
+        self.looked += 1
+        super()._account(bin_, demand)
+
+
+@given(before=FLEETS, after=FLEETS, lead_time_s=st.sampled_from([0.0, 60.0, 240.0]), measured=st.booleans())
+def test_a_silence_of_weeks_costs_no_more_than_a_short_one(
+    before: list[tuple[float, int]], after: list[tuple[float, int]], lead_time_s: float, *, measured: bool
+) -> None:
+    """A service that was off for weeks settles what it knows, and its event loop does not stand still."""
+    silent = 30 * 1440
+    demand = np.concatenate([[d for d, _ in before], np.full(silent, 7.0), [d for d, _ in after]])
+    spending = Counted(SLO, policy(per_replica=10, lead_time_s=lead_time_s), step_s=60.0)
+    minutes = [*range(len(before)), *range(len(before) + silent, len(demand))]
+    for minute, (_, fleet) in zip(minutes, (*before, *after), strict=True):
+        now = NOON + timedelta(minutes=minute)
+        spending.note(now, ready=fleet if measured else None, target=fleet)
+        spending.settle(window(demand), at=now)
+    end = NOON + timedelta(minutes=len(demand) + SETTLING_BINS)
+    spending.settle(window(demand), at=end)
+    alone = Spending(SLO, policy(per_replica=10, lead_time_s=lead_time_s), step_s=60.0)
+    for minute in range(len(before) + silent, len(demand)):
+        fleet = after[minute - len(before) - silent][1]
+        alone.note(NOON + timedelta(minutes=minute), ready=fleet if measured else None, target=fleet)
+    alone.settle(window(demand), at=end)
+    assert spending.looked <= len(before) + len(after) + lead_time_s / 60 + 1
+    told, newest = spending.budget(end), alone.budget(end)
+    count = len(newest.arrived)
+    np.testing.assert_allclose(told.arrived[len(told.arrived) - count :], newest.arrived)
+    np.testing.assert_allclose(told.late[len(told.late) - count :], newest.late)
+
+
+@given(FLEETS, st.integers(0, 50), st.sampled_from([0.0, 240.0]))
+def test_who_was_ready_before_a_start_is_remembered_as_if_it_had_been_seen(
+    steps: list[tuple[float, int]], start: int, lead_time_s: float
+) -> None:
+    demand, ready = np.array([d for d, _ in steps]), [r for _, r in steps]
+    start = min(start, len(steps) - 1)
+    steady = lived(demand, ready, [5] * len(steps), lead_time_s=lead_time_s)
+    late = Spending(SLO, policy(per_replica=10, lead_time_s=lead_time_s), step_s=60.0)
+    for minute in range(start, len(steps)):
+        late.note(NOON + timedelta(minutes=minute), ready=ready[minute], target=5)
+    # A tick sees the bin that ends with it; the start's own is told as well.
+    before = np.array([*ready[: start + 1]], dtype=np.float64)
+    late.remember(MetricWindow(NOON - timedelta(minutes=1), 60.0, before))
+    end = NOON + timedelta(minutes=len(steps) + SETTLING_BINS)
+    assert late.behind(end)
+    late.settle(window(demand), at=end)
+    assert not late.behind(end)
+    np.testing.assert_allclose(late.budget(end).arrived, steady.budget(end).arrived)
+    np.testing.assert_allclose(late.budget(end).late, steady.budget(end).late)
+
+
+def test_a_month_that_is_remembered_is_accounted_for_in_parts() -> None:
+    bins = 3000
+    spending = Counted(SLO, policy(per_replica=10, lead_time_s=0), step_s=60.0)
+    now = NOON + timedelta(minutes=bins)
+    spending.note(now, ready=3, target=3)
+    spending.remember(MetricWindow(NOON, 60.0, np.full(bins, 3.0)))
+    looked = []
+    while spending.behind(now + timedelta(minutes=5)):
+        before = spending.looked
+        spending.settle(window(np.full(bins, 7.0)), at=now + timedelta(minutes=5))
+        looked.append(spending.looked - before)
+    assert looked == [1440, 1440, 120]

@@ -143,7 +143,7 @@ async def test_a_restarted_replica_goes_on_as_if_it_had_never_stopped() -> None:
     await stopped.tuning.stop()
     before = list(stopped.tuner.retellings)
     stopped.tuning = stopped.fresh()
-    await stopped.tuning.wake()
+    await stopped.tuning.wake(stopped.now)
     assert await stopped.run(90) == states[150:]
     assert stopped.tuner.retellings == before
 
@@ -152,7 +152,7 @@ async def test_a_replica_that_is_killed_keeps_its_last_choice() -> None:
     world = World()
     state = (await world.run(150))[-1]
     world.tuning = world.fresh()
-    await world.tuning.wake()
+    await world.tuning.wake(world.now)
     again = (await world.run(1))[-1]
     assert again.choice == state.choice
     assert again.choice is not None
@@ -216,7 +216,7 @@ async def test_damage_on_the_shelf_is_a_record_that_is_told_again() -> None:
     blobs: Sequence[str] = list(world.history._waiting_blobs)
     for name in blobs:
         await world.history.blob_put(name, b"no archive")
-    await world.tuning.wake()
+    await world.tuning.wake(world.now)
     await world.run(70)
     assert len(world.tuner.retellings) == 2 * told_once
 
@@ -226,3 +226,19 @@ def test_the_highest_is_of_five_days() -> None:
     values = SHOP.between(NOW - timedelta(days=5), NOW).values
     assert world.tuning.highest(world.bins(), NOW + timedelta(seconds=30)) == values.max()
     assert world.tuning.highest(None, NOW) is None
+
+
+async def test_a_record_outlives_a_start_that_ends_before_it_was_looked_at() -> None:
+    """A start in an outage: no decision is made on history, and the next start finds what it would have."""
+    world = World()
+    await world.run(120)
+    await world.tuning.stop()
+    before = world.tuning
+    for ticks in (0, 3):
+        world.tuning = world.fresh()
+        world.tuner.down = True
+        await world.run(ticks)
+        await world.tuning.stop()
+    world.tuning = world.fresh()
+    await world.tuning.wake(world.now)
+    assert world.tuning.policy_at(world.now).knobs == before.policy_at(world.now).knobs != OWNER.knobs

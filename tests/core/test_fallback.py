@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictscale.core.fallback import plan_pools, restored
+from predictscale.core.fallback import plan_pools
 from predictscale.core.pools import PoolMemory, PoolPlan, PoolPolicy, PoolsSeen, PoolStage, ZoneSeen
 from worlds import at
 
@@ -190,19 +190,6 @@ def test_probes_ask_a_refusing_zone_for_one_more_than_it_gave() -> None:
     seen = pools(replace(calm("a", ready=2), failed=1), calm("b", ready=9), on_demand=NEED)
     plan, _ = plan_pools(NEED, seen, curious, PoolMemory(), at(0))
     assert plan.spot["a"] >= 3
-
-
-def test_restore_times_are_measured_from_loss_to_serving_again() -> None:
-    plan, memory, now_s = settled()
-    zone = max(plan.spot, key=lambda name: plan.spot[name])
-    seen = obedient(plan)
-    _, memory = plan_pools(
-        NEED, hit(seen, zone, ready=0, pending=2, lost=plan.spot[zone]), POLICY, memory, at(now_s)
-    )
-    assert restored(memory, at(now_s + 60)).outages == 1
-    _, memory = plan_pools(NEED, hit(seen, zone, ready=0, pending=2), POLICY, memory, at(now_s + 600))
-    _, memory = plan_pools(NEED, hit(seen, zone, ready=2), POLICY, memory, at(now_s + 1200))
-    assert restored(memory, at(now_s + 9000)).median_s == 1200
 
 
 @given(need=st.integers(0, 40), more=st.integers(0, 40))

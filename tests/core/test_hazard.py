@@ -20,10 +20,8 @@ from predictscale.core.hazard import (
     hazard,
     normal,
     observed,
-    restore_time,
     together_counts,
 )
-from predictscale.core.podstarts import Took
 from worlds import at
 
 PRIOR = Prior()
@@ -183,16 +181,6 @@ def test_losses_that_come_together_tell_less_but_the_same() -> None:
     assert together.shape < alone.shape
     assert together.per_node_hour == pytest.approx(alone.per_node_hour, rel=0.02)
     assert together_counts([], 0.7) == 1
-
-
-def test_an_outage_that_goes_on_counts_as_longer() -> None:
-    ended = [Took(seconds=60.0 * minutes, done=True) for minutes in (10, 20, 30)]
-    assert restore_time(ended).median_s == 1200
-    going = restore_time([*ended, Took(seconds=7200, done=False), Took(seconds=7200, done=False)])
-    assert going.median_s == 1800
-    assert going.p90_s == 7200
-    assert "more than 120 min" in going.because
-    assert restore_time([]).median_s is None
 
 
 def test_the_reason_says_losses_node_hours_and_where_the_prior_is_from() -> None:

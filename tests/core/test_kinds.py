@@ -1,6 +1,7 @@
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from known_kinds import KNOWN, MONDAY, known_kind
 from made_series import with_gaps
+from predictscale.core.calendar import Calendar
 from predictscale.core.habits import by_clock, habits
 from predictscale.core.kinds import LEAST_DAYS, Classified, Kind, classify
 from predictscale.core.series import MetricWindow
@@ -158,6 +160,61 @@ def test_days_and_slots_are_those_of_the_clock() -> None:
     assert np.isnan(table[0, :12]).all()
     assert table[0, 12] == pytest.approx(0.5)  # 06:00 to 06:30 are the first two quarters
     assert np.isnan(table[1, 12:]).all()
+
+
+def office(
+    days: int, zone: str, *, start: datetime, first_hour: int = 0, last_hour: int = 24
+) -> MetricWindow:
+    """Busy within hours of workdays by the clock of a zone."""
+    stamps = start.timestamp() + np.arange(round(days * 86_400 / STEP_S)) * STEP_S
+    local = [datetime.fromtimestamp(at, ZoneInfo(zone)) for at in stamps.tolist()]
+    busy = [at.weekday() < 5 and first_hour <= at.hour < last_hour for at in local]
+    return MetricWindow(start, STEP_S, np.where(busy, 65.0, 5.0))
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles", "Asia/Kathmandu"])
+def test_a_weekend_is_one_by_the_clock_of_its_people(zone: str) -> None:
+    window = office(14, zone, start=MONDAY)
+    by_theirs, by_utc = habits(window, Calendar(zone)), habits(window)
+    assert by_theirs is not None
+    assert by_utc is not None
+    assert by_theirs.sort == "workday or weekend"
+    assert by_theirs.clock > 0.95 > by_utc.clock
+
+
+@pytest.mark.parametrize("turn", [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)])
+def test_an_hour_that_the_clock_skips_or_tells_twice_leaves_days_alike(turn: datetime) -> None:
+    berlin = Calendar("Europe/Berlin")
+    window = office(14, berlin.zone, start=turn - timedelta(days=7), first_hour=8, last_hour=18)
+    table, _ = by_clock(window, berlin)
+    assert table.shape == (15, 48)
+    workdays = table[[1, 2, 3, 4, 8, 9, 10, 11]]
+    np.testing.assert_array_equal(workdays, np.broadcast_to(workdays[0], workdays.shape))
+    assert (workdays[0] > 60).nonzero()[0].tolist() == list(range(16, 36))
+    found, blind = habits(window, berlin), habits(window)
+    assert found is not None
+    assert blind is not None
+    assert found.clock > 0.95 > blind.clock
+
+
+@pytest.mark.parametrize("ends", range(0, 7200, 900))
+def test_a_history_may_end_within_an_hour_that_is_told_twice(ends: int) -> None:
+    start = datetime(2026, 10, 23, 22, tzinfo=UTC)
+    bins = round(((datetime(2026, 10, 25, 0, 30, tzinfo=UTC) - start).total_seconds() + ends) / 300)
+    table, _ = by_clock(MetricWindow(start, STEP_S, np.ones(bins)), Calendar("Europe/Berlin"))
+    assert np.nanmin(table) == np.nanmax(table) == 1.0
+
+
+def test_bursts_come_again_by_the_clock_that_is_asked() -> None:
+    start = datetime(2026, 10, 18, 22, tzinfo=UTC)  # midnight in Berlin, a week before its clock is put back
+    stamps = start.timestamp() + np.arange(14 * 288, dtype=np.float64) * STEP_S
+    berlin = Calendar("Europe/Berlin")
+    second = (stamps + berlin.offsets_s(stamps)) % 86_400
+    window = MetricWindow(start, STEP_S, np.where(np.abs(second - 9 * 3600) < 900, 80.0, 4.0))
+    found, blind = habits(window, berlin), habits(window)
+    assert found is not None
+    assert blind is not None
+    assert found.repeated == 1.0 > blind.repeated
 
 
 def test_a_history_without_demand_cannot_be_measured() -> None:

@@ -77,7 +77,7 @@ HELD_MORE = Held(replica_h=1500, late_share=0.002)
 RULES = [
     ("mode", {"mode": Mode.LIVE}, WEEK),
     ("days in shadow", {"lasted_s": 7 * DAY_S - 1, "week_swing": 0.1}, WEEK),
-    ("known time", {"known_s": 94.0, "unknown_s": 6.0}, WEEK),
+    ("known time", {"known_s": 6.58 * DAY_S, "unknown_s": 0.42 * DAY_S}, WEEK),
     ("time in doubt", {"doubt_share": 0.0101}, WEEK),
     ("longest doubt", {"longest_doubt_s": 1801.0}, WEEK),
     ("forecast", {"forecast_share": 0.94}, WEEK),
@@ -169,6 +169,12 @@ def test_a_short_trial_may_do_where_days_of_the_week_are_alike() -> None:
     short = seen(lasted_s=3 * DAY_S, week_swing=0.1)
     assert gate(short, SHORT).promote is True
     assert gate(short, WEEK).promote is False
+
+
+@pytest.mark.parametrize(("judged_days", "standing"), [(3.0, "fail"), (6.4, "fail"), (6.6, "pass")])
+def test_days_that_were_not_judged_hold_no_day_of_the_week(judged_days: float, standing: str) -> None:
+    long = seen(lasted_s=20 * DAY_S, known_s=judged_days * DAY_S, unknown_s=0.0, week_swing=0.5)
+    assert reason("whole week", long, SHORT).standing == standing
 
 
 def test_nobody_may_ask_for_less_than_three_days() -> None:

@@ -35,6 +35,13 @@ def test_bins_that_are_due_and_were_not_read_are_a_gap_and_those_not_due_are_not
     assert told.share(60) == 0.0
 
 
+def test_bins_that_were_read_before_they_are_due_are_no_gap() -> None:
+    told = known(window([1, GAP, 1, GAP, GAP]), until=at(60 * 3))
+    assert told is not None
+    assert told.gaps(most=9) == ([(at(60), at(120))], 1)
+    assert told.share() == pytest.approx(2 / 3)
+
+
 def test_a_history_without_any_value_has_no_share() -> None:
     assert known(window([GAP, GAP]), until=at(120)) is None
     assert known(MetricWindow.empty(start=NOON, step_s=60), until=at(120)) is None

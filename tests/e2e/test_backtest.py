@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from command_here import here
 from made_series import MONDAY, shop
 from predictscale.core.series import MetricWindow
 from predictscale.simulate.roster import RIVALS
@@ -206,7 +207,7 @@ def test_what_is_wrong_is_told_with_its_place(
     workload.write_text(WORKLOAD)
     short = written(tmp_path, minutes(0.05), "short.csv")
     stand_ins = {"TRACE": str(trace), "YAML": str(workload), "SHORT": str(short)}
-    done = run(*(stand_ins.get(each, each) for each in arguments))
-    assert done.returncode == 2, done.stdout
+    done = here("backtest", *(stand_ins.get(each, each) for each in arguments))
+    assert done.exit_code == 2, done.stdout
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from command_here import here
 from predictscale.clock import SystemClock
 from predictscale.core.series import MetricWindow, floor_to_grid
 from prometheus_server import BackfilledSeries, PrometheusServer
@@ -162,7 +163,7 @@ def test_nothing_found_is_said_and_is_no_success(server: PrometheusServer) -> No
     ],
 )
 def test_what_is_wrong_is_said(arguments: tuple[object, ...], code: int, message: str) -> None:
-    done = run(*arguments)
-    assert done.returncode == code
+    done = here("discover", *arguments)
+    assert done.exit_code == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr

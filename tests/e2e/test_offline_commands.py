@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_here import here
 from predictscale.cli.told import COLUMNS
 from predictscale.core.calendar import Calendar
 from predictscale.core.series import MetricWindow
@@ -233,8 +234,9 @@ def test_what_is_wrong_is_named_and_ends_with_code_2(tmp_path: Path) -> None:
         ("evaluate",): "--trace: none given",
         ("evaluate", "--trace", good, "--models", "last-value,last-value"): "--models[1]",
     }
+    assert run("forecast").returncode == 2
     for arguments, complaint in complaints.items():
-        done = run(*arguments)
-        assert done.returncode == 2, arguments
+        done = here(*arguments)
+        assert done.exit_code == 2, arguments
         assert complaint in done.stderr, (arguments, done.stderr)
         assert "Traceback" not in done.stderr

@@ -14,7 +14,7 @@ import pytest
 
 from exporter import Exporter
 from keda_client import KedaClient, ScaledObject
-from predictscale.core.series import MetricWindow, floor_to_grid
+from predictscale.core.series import Floats, MetricWindow, floor_to_grid
 from prometheus_server import BackfilledSeries, PrometheusServer
 from service_process import ServiceProcess
 
@@ -27,7 +27,7 @@ PER_REPLICA = 1.0
 LEAD_S = 120.0
 SIGNAL_LAG_S = 20.0
 """A rate over 30 s tells the middle of them; a scrape and a poll add a little."""
-STALE_AFTER_S = 30.0
+STALE_AFTER_S = 20.0
 FLOOR = 30
 STEP_S = 15.0
 TICK_S = 5.0
@@ -57,9 +57,14 @@ class DailyRamp:
 
     def __call__(self, at_s: float) -> float:
         """Requests per second at an instant."""
+        return float(self.rps(np.asarray(at_s)))
+
+    def rps(self, at_s: Floats) -> Floats:
+        """The same at each of many, in seconds since the epoch."""
         into_s = (at_s - self.begins_s) % DAY_S
-        climbed = np.clip(into_s / RAMP_S, 0, 1) if into_s < RAMP_S + 3600 else 0.0
-        return float(BASE_RPS + (TOP_RPS - BASE_RPS) * (1 - np.cos(np.pi * climbed)) / 2)
+        climbed = np.where(into_s < RAMP_S + 3600, np.clip(into_s / RAMP_S, 0, 1), 0.0)
+        rps: Floats = BASE_RPS + (TOP_RPS - BASE_RPS) * (1 - np.cos(np.pi * climbed)) / 2
+        return rps
 
     def reaches(self, rps: float) -> float:
         """When the climb gets there, in seconds since the epoch."""
@@ -71,7 +76,7 @@ class DailyRamp:
         start = floor_to_grid(datetime.fromtimestamp(until_s - days * DAY_S, UTC), STEP_S)
         bins = int((until_s - start.timestamp()) // STEP_S)
         middles = start.timestamp() + (np.arange(bins) + 0.5) * STEP_S
-        return MetricWindow(start, STEP_S, np.cumsum([self(m) * STEP_S for m in middles]))
+        return MetricWindow(start, STEP_S, np.cumsum(self.rps(middles) * STEP_S))
 
 
 @dataclass
@@ -181,7 +186,8 @@ async def _leads_the_ramp(setting: Setting, service: ServiceProcess, keda: KedaC
     Less what the signal itself is late by: the rate's window, a scrape, a bin and a tick.
     """
     late_s = SIGNAL_LAG_S + STEP_S + TICK_S
-    until_s = time.time() + 45
+    # Each part of a bin, and the begin of the next.
+    until_s = time.time() + 1.6 * STEP_S
     while time.time() < until_s:
         decision = service.json("/api/v1/workloads/prod/shop/decision")
         target = await _value(keda)

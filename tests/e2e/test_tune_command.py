@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_here import here
 from predictscale.sources.synthetic import shop_requests
 
 pytestmark = pytest.mark.e2e
@@ -74,13 +75,13 @@ def test_the_frontier_is_drawn_and_the_table_says_why(trace: Path, tmp_path: Pat
         (("web/shop", "--trace", "a.csv"), "WORKLOAD or --trace: both given"),
         (("--trace", "a.csv"), "--capacity-per-replica: is missing"),
         (("--trace", "no-such.csv", *OWNER), "no-such.csv"),
-        (("--trace", "a.csv", *OWNER, "--slo-violation", 2), "max_violation: 2"),
+        (("--trace", "a.csv", *OWNER, "--slo-violation", 2), "--slo-violation: 2; must be a share"),
         (("--trace", "a.csv", *OWNER, "--plot", "nowhere/x.png"), "--plot: nowhere is no folder"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said(arguments: tuple[object, ...], message: str) -> None:
-    done = run(*arguments)
-    assert done.returncode == 2
+    done = here("tune", *arguments)
+    assert done.exit_code == 2
     assert message in done.stderr
 
 

@@ -22,10 +22,11 @@ from predictscale.control.store import DecisionStore
 from predictscale.core.calibration import Judged, Verdict, judged
 from predictscale.core.demand import SignalName, WorkloadId
 from predictscale.core.floors import EVERY_DAY, CalendarFloor, Days
+from predictscale.core.forecast import Forecast
 from predictscale.core.outcome import SCORED_LEVELS, Outcome
 from predictscale.core.plan import Decision
 from predictscale.core.series import MetricWindow
-from predictscale.core.warmth import Warmth
+from predictscale.core.warmth import Standby, Tier, Warmth
 from predictscale.serving import accuracy
 from predictscale.serving.accuracy import accuracy_view
 from predictscale.serving.demand import DemandView, demand_json
@@ -280,6 +281,27 @@ def test_the_floor_says_why_it_is_as_high_though_more_are_wanted() -> None:
     assert low.because == because
     assert high.because == f"not below the floor of 7; {because}"
     assert floors_view(floored(), now=NOON).because == "the floor: min 0, warm 2"
+
+
+SLEEPERS = (Tier(Standby.RUNNING, 0.0), Tier(Standby.ASLEEP, 60.0), Tier(Standby.EMPTY_NODE, 150.0))
+
+
+def test_standby_is_told_by_kind_for_what_may_come_while_the_next_kind_starts() -> None:
+    path = np.array([[50.0] * 9, [95, 195, 295, *[395] * 6]])
+    rising = Forecast(NOON, 60.0, (0.5, 0.95), path, model="stated")
+    obeyed = replace(policy(per_replica=10, lead_time_s=240, level=0.95), warmth=Warmth(tiers=SLEEPERS))
+    made, _ = step(CHAT, seen(10.0), rising, obeyed, StepMemory(), unit="requests/s")
+    told = floors_view(made, now=NOON).standby
+    assert [(one.kind, one.wake_s, one.replicas) for one in told] == [
+        ("running", 0.0, 10),
+        ("asleep", 60.0, 20),
+        ("empty-node", 150.0, 10),
+    ]
+    assert told[1].because == "30 serve what may come within 150 s at level 0.95, 10 are nearer"
+    unforeseen, _ = step(CHAT, seen(10.0), None, obeyed, StepMemory(), unit="requests/s")
+    assert floors_view(unforeseen, now=NOON).standby == []
+    measured = replace(made, policy=obeyed.measured(capacity=None, lead_time_s=100.0))
+    assert [one.kind for one in floors_view(measured, now=NOON).standby] == ["running", "asleep"]
 
 
 def test_a_window_tells_when_it_closes_and_when_it_next_opens() -> None:

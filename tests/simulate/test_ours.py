@@ -25,7 +25,7 @@ from predictscale.forecasters.curve import CurveFitted
 from predictscale.forecasters.naive import LastValue, SeasonalNaiveDay
 from predictscale.forecasters.native import Native
 from predictscale.simulate.actuation import Actuation
-from predictscale.simulate.foresight import Foresight, forecast_track
+from predictscale.simulate.foresight import Foresight
 from predictscale.simulate.ours import PredictscalePolicy, fast_targets
 from predictscale.simulate.plant import Boot
 from predictscale.simulate.world import World, play, replay
@@ -264,7 +264,13 @@ def bins(days: float = 3.0) -> MetricWindow:
 def track(window: MetricWindow, *, start_days: float, ticks: int, levels: Sequence[float] = LEVELS) -> Floats:
     foresight = Foresight(window, [SeasonalNaiveDay(), LastValue()], reach_s=315.0, refit_s=1800.0)
     start = MONDAY + timedelta(days=start_days)
-    return forecast_track(foresight, start=start, ticks=ticks, lead_s=300.0, levels=levels)
+    instants = [start + timedelta(seconds=tick * TICK_S) for tick in range(ticks)]
+    rows = []
+    for now, forecast in zip(instants, foresight.of_ticks(instants), strict=True):
+        assert forecast is not None
+        until = now + timedelta(seconds=300)
+        rows.append([forecast.peak(level=level, since=now, until=until) for level in levels])
+    return np.array(rows)
 
 
 @pytest.mark.parametrize("offset_s", [0.0, 45.0])
@@ -340,8 +346,8 @@ def test_where_no_model_can_answer_there_is_no_forecast() -> None:
     nobody = [scripted("nobody", FitFailed("no"))]
     foresight = Foresight(bins(), nobody, reach_s=315.0)
     assert foresight(MONDAY + timedelta(days=1)) is None
-    table = forecast_track(foresight, start=MONDAY + timedelta(days=1), ticks=5, lead_s=300.0)
-    assert np.isnan(table).all()
+    instants = [MONDAY + timedelta(days=1, minutes=minute) for minute in range(5)]
+    assert foresight.of_ticks(instants) == [None] * 5
 
 
 def test_a_gap_at_the_end_is_reached_over() -> None:
@@ -395,6 +401,6 @@ def test_a_fit_serves_until_the_next_boundary() -> None:
 
     foresight = Foresight(bins(), [Counting()], reach_s=315.0, refit_s=1800.0)
     start = MONDAY + timedelta(days=1, minutes=10)
-    forecast_track(foresight, start=start, ticks=240, lead_s=300.0)
+    foresight.of_ticks([start + timedelta(seconds=tick * TICK_S) for tick in range(240)])
     # Ticks from ten minutes past on, of an hour; each fit serves five minutes after its boundary.
     assert [(end - MONDAY).total_seconds() / 60 for end in ends] == [1440, 1470, 1500]

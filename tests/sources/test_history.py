@@ -316,6 +316,19 @@ async def test_a_second_damaged_file_does_not_replace_the_first(path: Path) -> N
     }
 
 
+async def test_of_files_that_are_damaged_again_and_again_the_newest_are_kept(path: Path) -> None:
+    """A disk that damages whatever is written must not be filled with what it damaged."""
+    for _ in range(7):
+        await keep(path, 1)
+        scribble(path)
+        await kept(path)
+    assert {file.name for file in path.parent.glob("*.damaged-*")} == {
+        "history.db.damaged-5",
+        "history.db.damaged-6",
+        "history.db.damaged-7",
+    }
+
+
 async def test_a_damaged_row_is_only_asked_for_again(path: Path) -> None:
     await keep(path, 1, 2, 3)
     async with history_at(path) as history:
@@ -353,6 +366,28 @@ async def test_a_locked_file_is_written_once_the_lock_is_gone(
         await history.flush()
         assert faults(meters, "locked") == 1
     np.testing.assert_equal(await kept(path), [1.0, 2.0, np.nan])
+
+
+async def test_while_a_file_is_locked_no_store_waits_for_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a thousand workloads each stores a bin a minute; a second's wait for each would stop them all."""
+    monkeypatch.setattr("predictscale.sources.cachefile._BUSY_MS", 1)
+    await keep(path, 1)
+    meters = Meters()
+    many = MetricWindow(START, 3600.0, np.ones(70 * 24))
+    keys = [SeriesKey.of(f"shop/{n}", DEMAND, step_s=3600) for n in range(9)]
+    async with history_at(path, meters) as history:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for key in keys:
+                await history.store(key, many)
+            assert faults(meters, "locked") == 1
+            other.execute("ROLLBACK")
+        await history.flush()
+        assert not history._waiting
+        await history.store(keys[0], many)
+        assert not history._waiting
 
 
 @pytest.mark.parametrize(

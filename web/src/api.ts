@@ -293,6 +293,7 @@ export interface Floors {
     next_start: Maybe<Instant>;
     next_end: Maybe<Instant>;
   }[];
+  standby?: { kind: string; wake_s: number; replicas: number; because: string }[];
 }
 
 export interface Overrides {

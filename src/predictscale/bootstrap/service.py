@@ -7,6 +7,7 @@ import socket
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 from pathlib import Path
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
@@ -14,7 +15,7 @@ from wsgiref.simple_server import WSGIServer
 import grpc
 import structlog
 import uvicorn
-from prometheus_client import start_http_server
+from prometheus_client import ProcessCollector, start_http_server
 
 from predictscale.bootstrap.archive import Archive
 from predictscale.bootstrap.asides import asides_of
@@ -25,7 +26,7 @@ from predictscale.bootstrap.pools import pool_watch
 from predictscale.bootstrap.shadow import ShadowBook
 from predictscale.bootstrap.sizing import learner_of
 from predictscale.bootstrap.sources import Signals, Sources, replay_clock, replay_signals, replay_source
-from predictscale.bootstrap.tuning import PoolTuner
+from predictscale.bootstrap.tuning import PoolTuner, ready_before
 from predictscale.bootstrap.whatif import WhatIfs
 from predictscale.clock import Clock, SystemClock
 from predictscale.config.metadata import parse_trigger
@@ -41,11 +42,13 @@ from predictscale.control.auditlog import AuditLog
 from predictscale.control.context import context_of
 from predictscale.control.desk import Desk, Following, Ref
 from predictscale.control.detecting import DetectingTracker
+from predictscale.control.errand import Errand
 from predictscale.control.eventbook import EventBook
 from predictscale.control.leads import LeadBook
 from predictscale.control.loop import Followed, Loop
 from predictscale.control.overrides import OverrideBook
 from predictscale.control.reading import Readable
+from predictscale.control.recall import ReadyBefore
 from predictscale.control.refit import FitPool
 from predictscale.control.shelf import ModelShelf
 from predictscale.control.sizing import Sized
@@ -187,6 +190,7 @@ class Service:
             meters=self.meters,
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self._house = Errand()
         self._ready = False
 
     async def start(self) -> None:
@@ -211,6 +215,8 @@ class Service:
             named=settings.named_workloads(self._presets),
         )
         self.meters.registry.register(DecisionCollector(self.store, self.desk, self.clock.now))
+        # This process alone: workers that fit are processes of their own.
+        ProcessCollector(registry=self.meters.registry)
         self.meters.registry.register(LeadCollector(self._leads))
         self.meters.registry.register(LawCollector(self.store))
         self.meters.registry.register(PoolCollector(self.store, self.clock.now))
@@ -273,6 +279,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._house.cancel()
         await self._what_ifs.queue.stop()
         await self._shadow.stop()
         await self._history.aclose()
@@ -304,7 +311,7 @@ class Service:
             fits=self._fits,
             shelf=self._shelf,
             turn=self._turn,
-            tuning=self._tuning(workload),
+            tuning=self._tuning(workload, ready_before(signals, source, step_s=settings.loop.step_s)),
             sizing=self._sizing(workload, source),
             ledger=self._treasury.ledger(
                 workload, source=source, replicas=signals.get(SignalName.REPLICAS), archive=archive
@@ -350,7 +357,7 @@ class Service:
         lead = lead_times(workload, source=source, presets=self._presets, clock=self.clock, book=self._leads)
         return Sized(capacity=learner, lead=lead)
 
-    def _tuning(self, workload: WorkloadSettings) -> SelfTuning | None:
+    def _tuning(self, workload: WorkloadSettings, ready: ReadyBefore | None) -> SelfTuning | None:
         """Who chooses a workload's settings, if its owner states an objective."""
         if workload.slo is None or not workload.tunes_itself:
             return None
@@ -367,7 +374,8 @@ class Service:
             history_s=loop.history_s,
         )
         goal = Goal(slo=workload.slo, bounds=workload.tuning.bounds, every_s=workload.tuning.every_s)
-        return SelfTuning(subject, goal, tuner=self._tuner, shelf=TuningShelf(self._history))
+        shelf = TuningShelf(self._history)
+        return SelfTuning(subject, goal, tuner=self._tuner, shelf=shelf, ready=ready)
 
     def _parse(self, ref: Ref) -> WorkloadSettings:
         return parse_trigger(
@@ -389,18 +397,19 @@ class Service:
         # Another replica of the service may have been told of an event.
         self._spawn(self._events.refresh())
         self._spawn(self._overrides.refresh())
-        if self._ticks % _FLUSH_TICKS == 0:
-            self._spawn(self._keep_house())
+        if self._ticks % _FLUSH_TICKS == 0 and not self._house.busy:
+            # A disk that is slow is not asked for more while it works.
+            self._house.start(self._keep_house())
 
     async def _keep_house(self) -> None:
         """Write the cache; forget what is older than any history that is used."""
-        used_s = self.settings.loop.history_s + self.settings.fit.every_s + _SPARE_S
-        oldest = self.clock.now() - timedelta(seconds=used_s)
+        now = self.clock.now()
+        oldest = self._grid.oldest(now) - timedelta(seconds=_SPARE_S)
         await self._history.prune(oldest)
         await self._events.prune(oldest)
         await self._overrides.prune(oldest)
         await self._history.flush()
-        await self._archive.keep(self.clock.now())
+        await self._archive.keep(now)
         self._shadow.forget()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
@@ -441,7 +450,15 @@ class Service:
                 writable=self._writing.possible,
             ),
         )
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            # A reader that asks and never reads on must not keep the cache from being written.
+            timeout_graceful_shutdown=ceil(self.settings.grpc.grace_s),
+        )
         self._web = _Web(config)
         self._web_task = asyncio.create_task(self._web.serve(sockets=[self._http_socket]))
 

@@ -28,6 +28,7 @@ class _Record:
     key: str
     meter: ShadowMeter
     awake: bool = False
+    noted: datetime | None = None
     put_at: datetime | None = None
     work: Errand = field(default_factory=Errand)
 
@@ -73,12 +74,13 @@ class ShadowBook:
                 record.work.start(self._wake(record))
             return
         record.meter.note(decision)
+        record.noted = decision.seen.now
         hour = floor_to_grid(decision.seen.now - _shift(workload), HOUR_S)
         if record.put_at is None:
             record.put_at = hour
         elif record.put_at != hour and not record.work.busy:
             record.put_at = hour
-            record.work.start(self._shelf.put(record.key, record.meter))
+            record.work.start(self._shelf.put(record.key, record.meter, at=decision.seen.now))
 
     def forget(self) -> None:
         """Drop the records of workloads that nobody follows any more; they stay on the shelf as they were."""
@@ -89,8 +91,8 @@ class ShadowBook:
         """Put all records on the shelf."""
         await asyncio.gather(*(record.work.settled() for record in self._records.values()))
         for record in self._records.values():
-            if record.awake:
-                await self._shelf.put(record.key, record.meter)
+            if record.noted is not None:
+                await self._shelf.put(record.key, record.meter, at=record.noted)
 
     def _opened(self, settings: WorkloadSettings, before: _Record | None) -> _Record:
         """The record under the settings' key: the one that is kept already, or one to be looked for."""

@@ -1,5 +1,10 @@
 """The command line: parse, call, print. Heavy imports stay inside the command that needs them."""
 
+import io
+import os
+import sys
+from typing import Final
+
 import typer
 
 from predictscale import __version__
@@ -18,6 +23,8 @@ from predictscale.cli.service import demo, serve
 from predictscale.cli.top import top
 from predictscale.cli.tuning import tune
 from predictscale.cli.whatif import whatif
+
+_ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 app = typer.Typer(
     name="predictscale",
@@ -54,5 +61,16 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line.
+
+    Linear algebra gets one thread unless the environment says otherwise. Our matrices are small, and threads
+    wait for one another by spinning: one for each core of a node, in a container that may use half of
+    one, makes a fit take many times as long.
+    """
+    # Read when numpy is loaded, which is when a command needs it.
+    for name in _ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where a terminal has no sign for a dash, a question mark stands there and no traceback.
+        sys.stdout.reconfigure(errors="replace")
     app()

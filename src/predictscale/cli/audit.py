@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _STEP_S = 15.0
 _WIDEST_S = 1800.0
 _MOST_DAYS = 400.0
+_LONGEST_LEAD_S = 86_400.0
 _INTERRUPTED = 130
 _MOST_TOLD = 40
 
@@ -59,6 +60,12 @@ ReplayDays = Annotated[
     float | None,
     typer.Option(help="How many of the last days are replayed and scored; the last 35 % if not given."),
 ]
+TimeZone = Annotated[
+    str,
+    typer.Option(
+        help="Whose clock days and weeks follow, such as Europe/Berlin, where settings say no other."
+    ),
+]
 Forecasters = Annotated[
     str | None,
     typer.Option(
@@ -66,6 +73,7 @@ Forecasters = Annotated[
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="A JSON file to write: all numbers.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print all numbers as JSON, no tables.")]
 Html = Annotated[Path | None, typer.Option(help="A page to write: one file that needs nothing else.")]
 Traces = Annotated[
     Path | None,
@@ -92,9 +100,11 @@ def audit(
     currency: Currency = "",
     replay_days: ReplayDays = None,
     forecasters: Forecasters = None,
+    time_zone: TimeZone = "UTC",
     out: Out = None,
     html: Html = None,
     traces: Traces = None,
+    as_json: AsJson = False,
 ) -> None:
     """What would scaling ahead save here? Finds workloads, names the kind of each, and replays its past.
 
@@ -109,7 +119,8 @@ def audit(
         prometheus=prometheus, config=config, namespaces=_split(namespaces), workload=None, days=days,
         step=step, capacity=capacity or [], lead_time=lead_time, slo_violation=slo_violation,
         wait_s=wait_s, min_replicas=min_replicas, max_replicas=max_replicas, price=price, currency=currency,
-        replay_days=replay_days, forecasters=forecasters, out=out, html=html, traces=traces,
+        replay_days=replay_days, forecasters=forecasters, time_zone=time_zone, out=out, html=html,
+        traces=traces, as_json=as_json,
     )  # fmt: skip
     _tell(given)
 
@@ -134,17 +145,19 @@ def report(
     price: Price = None,
     currency: Currency = "",
     forecasters: Forecasters = None,
+    time_zone: TimeZone = "UTC",
     out: Out = None,
     html: Html = None,
     traces: Traces = None,
+    as_json: AsJson = False,
 ) -> None:
     """The same as `audit` for one workload: what scaling ahead would have saved in its last days."""
     given = _Given(
         prometheus=prometheus, config=config, namespaces=_split(workload.partition("/")[0]),
         workload=workload, days=history_days, step=step, capacity=capacity or [], lead_time=lead_time,
         slo_violation=slo_violation, wait_s=wait_s, min_replicas=min_replicas, max_replicas=max_replicas,
-        price=price, currency=currency, replay_days=days, forecasters=forecasters, out=out, html=html,
-        traces=traces,
+        price=price, currency=currency, replay_days=days, forecasters=forecasters, time_zone=time_zone,
+        out=out, html=html, traces=traces, as_json=as_json,
     )  # fmt: skip
     _tell(given)
 
@@ -169,9 +182,11 @@ class _Given:
     currency: str
     replay_days: float | None
     forecasters: str | None
+    time_zone: str
     out: Path | None
     html: Path | None
     traces: Path | None
+    as_json: bool
 
 
 def _tell(given: _Given) -> None:
@@ -193,19 +208,32 @@ def _tell(given: _Given) -> None:
     except AskOwner as wrong:
         _fail(str(wrong), code=2)
     except HoldTarget as wrong:
-        _fail(f"prometheus: {wrong}", code=1)
+        _fail(f"prometheus: {wrong}; can {given.prometheus or 'its URL'} be reached from here?", code=1)
     told = document(found, reading, asked)
-    show(told)
+    text = json.dumps(told, indent=1, allow_nan=False)
+    if given.as_json:
+        typer.echo(text)
+    else:
+        show(told)
     unwritten = [
-        *_unwritten("--out", given.out, json.dumps(told, indent=1, allow_nan=False) + "\n"),
+        *_unwritten("--out", given.out, f"{text}\n"),
         *_unwritten("--html", given.html, "" if given.html is None else page(told)),
     ]
     for line in found.left_out[:_MOST_TOLD]:
         typer.echo(f"left out: {line}", err=True)
+    if (more := len(found.left_out) - _MOST_TOLD) > 0:
+        typer.echo(f"left out: {more} more, which --out, --html and --json tell", err=True)
     if unwritten:
         _fail("\n".join(unwritten), code=1)
+    _end(given, found, interrupted=interrupted)
+
+
+def _end(given: _Given, found: "Found", *, interrupted: bool) -> None:
+    """The exit code, and why, where it is not 0."""
     if interrupted:
         _fail(f"interrupted: {len(found.unfinished)} of the workloads are not done", code=_INTERRUPTED)
+    if found.failed and not found.workloads:
+        _fail(f"of {len(found.failed)} workloads that were found none could be told of", code=1)
     if not found.workloads:
         where = f"namespace {', '.join(given.namespaces)}" if given.namespaces else "any namespace"
         _fail(f"no workload could be told of in {where}; `predictscale discover` says what is seen", code=1)
@@ -251,20 +279,24 @@ def _reading(given: _Given, *, at: "datetime") -> "Reading":
     step_s = span_s(given.step, "--step")
     if step_s % _STEP_S or step_s > _WIDEST_S:
         raise AskOwner(f"--step: {given.step}; must be a multiple of {_STEP_S:g} s, at most half an hour")
-    for name, value in (("--days", given.days), ("--replay-days", given.replay_days)):
+    read, replayed = ("--days", "--replay-days") if given.workload is None else ("--history-days", "--days")
+    for name, value in ((read, given.days), (replayed, given.replay_days)):
         if value is not None and not (math.isfinite(value) and 0 < value <= _MOST_DAYS):
             raise AskOwner(f"{name}: {value:g}; must be above 0, at most {_MOST_DAYS:g}")
     if given.replay_days is not None and given.replay_days >= given.days:
         raise AskOwner(
-            f"{given.replay_days:g} days are to be replayed of {given.days:g} that are read; "
-            "something must come before, which the first decisions learn from"
+            f"{replayed}: {given.replay_days:g} days are to be replayed of {given.days:g} that are read "
+            f"({read}); something must come before, which the first decisions learn from"
         )
+    lead_time_s = None if given.lead_time is None else span_s(given.lead_time, "--lead-time")
+    if lead_time_s is not None and lead_time_s > _LONGEST_LEAD_S:
+        raise AskOwner(f"--lead-time: {given.lead_time}; must be at most a day")
     return Reading(
         days=given.days,
         step_s=step_s,
         at=at,
         capacity=_capacities(given.capacity),
-        lead_time_s=None if given.lead_time is None else span_s(given.lead_time, "--lead-time"),
+        lead_time_s=lead_time_s,
     )
 
 
@@ -284,6 +316,7 @@ def _capacities(given: list[str]) -> dict[str, float]:
 
 def _asked(given: _Given) -> "Asked":
     from predictscale.cli.auditjob import Asked  # noqa: PLC0415 - heavy
+    from predictscale.cli.given import calendar  # noqa: PLC0415 - the same
     from predictscale.core.slo import Slo  # noqa: PLC0415 - the same
     from predictscale.forecasters.registry import resolve  # noqa: PLC0415 - the same
 
@@ -307,6 +340,7 @@ def _asked(given: _Given) -> "Asked":
         replay_days=given.replay_days,
         price_per_hour=given.price,
         currency=given.currency,
+        calendar=calendar(given.time_zone),
     )
 
 

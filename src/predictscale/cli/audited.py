@@ -59,6 +59,11 @@ def policy(workload: dict[str, Any], name: str) -> dict[str, Any] | None:
     return next((one for one in workload["replay"].get("policies", ()) if one["policy"] == name), None)
 
 
+def is_guessed(workload: dict[str, Any]) -> bool:
+    """Whether its replay stands on a capacity that nobody gave."""
+    return bool(workload.get("capacity", {}).get("source") == "estimated")
+
+
 def _rank(workload: dict[str, Any]) -> tuple[bool, float, str]:
     found = saving(workload, RANKED_BY)
     return (
@@ -77,8 +82,15 @@ def show(told: dict[str, Any]) -> None:
         console.print(
             "Skill: of the forecast at the lead time over the last value. Late: waits beyond "
             f"{asked['wait_s']:g} s under predictscale; {asked['max_violation']:.2%} may be. Below savings: "
-            f"from the 10th to the 90th percentile, had other days come{few}.",
+            f"from the 10th to the 90th percentile, had other days come{few}; and what was late "
+            "under the other.",
             highlight=False,
+        )
+    if guessed := [each["workload"] for each in told["workloads"] if is_guessed(each)]:
+        _line(
+            console,
+            "What a replica serves is an estimate, and replica-hours with it, until --capacity tells, for "
+            f"{', '.join(guessed)}.",
         )
     for workload in told["workloads"]:
         if why := workload["replay"].get("why_not"):
@@ -114,8 +126,8 @@ def _savings(told: dict[str, Any]) -> Table:
     for heading in ("plain HPA", "static fleet", "today's fleet"):
         table.add_column(heading, justify="right", no_wrap=True)
     for workload in told["workloads"]:
-        found = (saving(workload, versus) for versus in (RANKED_BY, "static", AS_IT_WAS))
-        table.add_row(Text(workload["workload"]), *map(_saved, found))
+        cells = (_saved(workload, versus) for versus in (RANKED_BY, "static", AS_IT_WAS))
+        table.add_row(Text(workload["workload"]), *cells)
     return table
 
 
@@ -128,13 +140,18 @@ def _line(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False)
 
 
-def _saved(found: dict[str, Any] | None) -> Text:
+def _saved(workload: dict[str, Any], versus: str) -> Text:
+    """What was saved against one policy, and how much of demand was late under that one."""
+    found, other = saving(workload, versus), policy(workload, versus)
     if found is None:
         return Text("–")
     month, money = found["per_30_days"], found["money_per_30_days"]
-    lines = [f"{month['replica_hours']:,.0f} ({found['share']:.0%})"]
+    # No minus before a zero.
+    lines = [f"{round(month['replica_hours']) + 0:,} ({round(found['share'], 2) + 0.0:.0%})"]
     if month["low"] is not None:
         lines.append(f"{month['low']:,.0f} to {month['high']:,.0f}")
     if money is not None:
         lines.append(f"{money['replica_hours']:,.0f} {found['currency']}".rstrip())
+    if other is not None:
+        lines.append(f"{other['violation']:.2%} late")
     return Text("\n".join(lines))

@@ -21,12 +21,14 @@ from predictscale.cli.auditplots import plots_of
 from predictscale.cli.backtested import report_of
 from predictscale.cli.simulated import QUICK_CHAIN, Served, by_numbers, of_window, past_of, trial_of
 from predictscale.cli.told import instant
+from predictscale.control.context import context_of
+from predictscale.core.calendar import Calendar
 from predictscale.core.kinds import Kind, classify
 from predictscale.core.series import MetricWindow
 from predictscale.core.slo import Slo
 from predictscale.errors import AskOwner, PredictscaleError
 from predictscale.forecasters.naive import LastValue
-from predictscale.forecasters.registry import resolve
+from predictscale.forecasters.registry import Context, resolve
 from predictscale.simulate.actuation import Actuation
 from predictscale.simulate.audit import OURS, Outcome, at_equal_lateness, frontier, lived, outcome
 from predictscale.simulate.backtest import Trial
@@ -76,6 +78,7 @@ class Asked:
         replay_days: How much is scored, from the end [d]; None for the last 35 %.
         price_per_hour: Of a replica; None if it is not known.
         currency: Of the price.
+        calendar: By whose clock people live whose settings say no other.
     """
 
     slo: Slo
@@ -85,6 +88,7 @@ class Asked:
     replay_days: float | None = None
     price_per_hour: float | None = None
     currency: str = ""
+    calendar: Calendar = Calendar()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,9 +98,11 @@ class Job:
     Args:
         workload: NAMESPACE/NAME.
         about: What is told of it unchanged: backend, deployment, unit, what was seen, its trigger.
-        demand: Its history.
-        replicas: Of its Deployment, on the same grid; None if nobody told.
+        demand: Its history, from the first bin that is known on.
+        replicas: Of its Deployment, on the same bins; None if nobody told.
         ready: The same of those that serve.
+        unread: Why its fleet could not be read; empty if it could, or was never recorded.
+        calendar: By whose clock its people live.
         capacity: What a replica serves per second; None to estimate it.
         lead: `seconds`, `source` and `because` of the lead time.
         served: Its settings in the service's file, if it has any that say a capacity; they come before all.
@@ -112,6 +118,8 @@ class Job:
     lead: Mapping[str, Any]
     served: Served | None
     asked: Asked
+    unread: str = ""
+    calendar: Calendar = Calendar()
 
 
 def work(job: Job) -> dict[str, Any]:
@@ -125,7 +133,7 @@ def work(job: Job) -> dict[str, Any]:
 def examine(job: Job) -> dict[str, Any]:
     """The same in this process."""
     window = job.demand
-    found = classify(window)
+    found = classify(window, job.calendar)
     known = window.values[window.known]
     told: dict[str, Any] = {
         "workload": job.workload,
@@ -139,6 +147,7 @@ def examine(job: Job) -> dict[str, Any]:
             "mean": float(known.mean()) if known.size else None,
             "highest": float(known.max()) if known.size else None,
         },
+        "time_zone": job.calendar.zone,
         "kind": {
             "kind": found.kind.value,
             "confidence": found.confidence,
@@ -156,20 +165,29 @@ def examine(job: Job) -> dict[str, Any]:
         told |= _replay(job)
     except (PredictscaleError, ValueError) as wrong:
         told["replay"] = {"why_not": str(wrong)}
-        told["plots"] = plots_of(window, None, None, {})
+        told["plots"] = plots_of(window, job.calendar, None, None, {})
     plain: dict[str, Any] = _plain(told)
     return plain
 
 
-def estimated_capacity(demand: MetricWindow, ready: MetricWindow | None) -> float:
-    """Demand per ready replica at its 95th percentile: what one was seen to carry, not what it can.
+def estimated_capacity(demand: MetricWindow, ready: MetricWindow | None, *, unread: str = "") -> float:
+    """What a ready replica was seen to carry, not what it can: 95 % of the work was done at no more each.
+
+    Of the work and not of the time: where bursts are most of the work and little of the time, quiet hours
+    would be told for what a replica carries.
+
+    Args:
+        demand: Its history.
+        ready: Its ready replicas on the same bins; None if they are not known.
+        unread: Why they are not, for the message.
 
     Raises:
         AskOwner: The two were hardly ever known together.
     """
     wanted = "give --capacity, or capacity_per_replica in the settings of --config"
     if ready is None:
-        raise AskOwner(f"no capacity is given, and no fleet recorded to estimate it from; {wanted}")
+        why = f"its fleet could not be read ({unread})" if unread else "no fleet recorded to estimate it from"
+        raise AskOwner(f"no capacity is given, and {why}; {wanted}")
     served, of = demand.values, ready.values
     # A comparison with NaN is false.
     both = (served > 0) & (of >= 1)
@@ -178,14 +196,17 @@ def estimated_capacity(demand: MetricWindow, ready: MetricWindow | None) -> floa
             f"no capacity is given, and demand and ready replicas are known together in {int(both.sum())} "
             f"bins of the {_LEAST_RATIOS} that an estimate needs; {wanted}"
         )
-    seen = float(np.quantile(served[both] / of[both], _ESTIMATED_AT))
+    each = served[both] / of[both]
+    order = np.argsort(each)
+    work = np.cumsum(served[both][order])
+    seen = float(each[order][int(np.searchsorted(work, _ESTIMATED_AT * work[-1]))])
     return float(f"{seen:.{_GUESS_DIGITS}g}")
 
 
 def _forecast(job: Job) -> dict[str, Any]:
     names = _chain(job)
     lead_s = float(job.lead["seconds"])
-    found = forecastable(job.demand, _judged(names), lead_s=lead_s)
+    found = forecastable(job.demand, _judged(names, job), lead_s=lead_s)
     if found is None:
         return {
             "why_not": "the history is too short, or has too many gaps, to score forecasts on its last third"
@@ -200,9 +221,13 @@ def _forecast(job: Job) -> dict[str, Any]:
     }
 
 
-def _judged(names: tuple[str, ...]) -> Any:
-    """The forecasters of the chain but the last value, which all are compared with."""
-    return resolve([name for name in names if name != LastValue.name] or [LastValue.name])
+def _judged(names: tuple[str, ...], job: Job) -> Any:
+    """The forecasters of the chain but the last value, which all are compared with, told what ours are."""
+    context = Context(calendar=job.calendar) if job.served is None else context_of(job.served.settings)
+    return resolve(
+        [name for name in names if name != LastValue.name] or [LastValue.name],
+        context=context.around(job.demand.start, job.demand.end),
+    )
 
 
 def _chain(job: Job) -> tuple[str, ...]:
@@ -229,6 +254,7 @@ def _replay(job: Job) -> dict[str, Any]:
             wait_s=job.asked.slo.wait_s,
             min_replicas=job.asked.min_replicas,
             max_replicas=job.asked.max_replicas,
+            calendar=job.calendar,
         )
     recorded = of_window(job.demand, served, bridge=False, where=job.workload)
     slo = served.settings.slo
@@ -263,7 +289,9 @@ def _replay(job: Job) -> dict[str, Any]:
             },
             "command": _command(job, capacity),
         },
-        "plots": plots_of(job.demand, trial, came, {name: place for place, name in enumerate(done.plans)}),
+        "plots": plots_of(
+            job.demand, job.calendar, trial, came, {name: place for place, name in enumerate(done.plans)}
+        ),
     }
 
 
@@ -272,23 +300,37 @@ def _capacity(job: Job) -> tuple[float, str, str]:
         return job.served.settings.capacity_per_replica, "settings", "as its settings say"
     if job.capacity is not None:
         return job.capacity, "given", "as given for the audit"
-    seen = estimated_capacity(job.demand, job.ready)
+    seen = estimated_capacity(job.demand, job.ready, unread=job.unread)
     because = (
-        "an estimate: demand per ready replica at its 95th percentile. It is what a replica was seen to "
-        "carry; where fleets were too large it is too low, and every policy looks dearer than it would be"
+        "an estimate: 95 % of the work was done at no more than this for each ready replica. It is what a "
+        "replica was seen to carry; where fleets were too large it is too low, and every policy looks dearer "
+        "than it would be"
     )
     return seen, "estimated", because
 
 
 def _train_until(job: Job) -> str | None:
+    """When scoring begins; None for the default.
+
+    Raises:
+        AskOwner: Its history is no longer than what is to be replayed.
+    """
     if job.asked.replay_days is None:
         return None
+    days = job.demand.duration_s / _DAY_S
+    if job.asked.replay_days >= days:
+        raise AskOwner(
+            f"{job.asked.replay_days:g} days are to be replayed, and its history has {days:.1f}; "
+            "something must come before, which the first decisions learn from"
+        )
     return instant(job.demand.end - timedelta(days=job.asked.replay_days))
 
 
 def _as_it_was(came: Outcome, job: Job) -> dict[str, Any]:
     if came.recorded_hours is None:
-        why = "was not recorded" if job.replicas is None else "was recorded for too little of the time"
+        why = "was recorded for too little of the time"
+        if job.replicas is None:
+            why = f"could not be read: {job.unread}" if job.unread else "was not recorded"
         return {"replica_hours": None, "why_not": f"its fleet {why}"}
     return {"replica_hours": came.recorded_hours}
 
@@ -315,6 +357,8 @@ def _command(job: Job, capacity: float) -> str:
         words += ["--capacity-per-replica", repr(capacity), "--lead-time-s", repr(float(job.lead["seconds"]))]
         words += ["--slo-violation", repr(slo.max_violation), "--wait-s", repr(slo.wait_s)]
         words += ["--min", str(job.asked.min_replicas), "--max", str(job.asked.max_replicas)]
+        if job.calendar != Calendar():
+            words += ["--time-zone", job.calendar.zone]
     if (until := _train_until(job)) is not None:
         words += ["--train-until", until]
     if job.asked.forecasters is not None:

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any, Final
 
 from predictscale.cli import auditsvg
-from predictscale.cli.audited import RANKED_BY, policy, saving
+from predictscale.cli.audited import RANKED_BY, is_guessed, policy, saving
 from predictscale.cli.figures import figure
 from predictscale.simulate.audit import AS_IT_WAS, LEAST_DAYS, OURS
 
@@ -63,11 +63,14 @@ def _head(told: dict[str, Any], title: str) -> str:
 def _tiles(told: dict[str, Any]) -> str:
     tiles = [("workloads", f"{len(told['workloads'])}", _counted(told))]
     for versus, title in _AGAINST.items():
-        found = [one for each in told["workloads"] if (one := saving(each, versus)) is not None]
+        whose = [each for each in told["workloads"] if saving(each, versus) is not None]
+        found = [one for each in whose if (one := saving(each, versus)) is not None]
         if not found:
             continue
         hours = sum(one["per_30_days"]["replica_hours"] for one in found)
         note = f"replica-hours in 30 days, {_number(len(found), 'workload')}"
+        if guessed := sum(map(is_guessed, whose)):
+            note += f", {guessed} of them by an estimated capacity"
         if told["price_per_hour"] is not None:
             note = f"{hours * told['price_per_hour']:,.0f} {told['currency']} by {note}"
         tiles.append((f"saved against {title}", f"{hours:,.0f} h", note))
@@ -149,7 +152,7 @@ def _section(workload: dict[str, Any]) -> str:
         f"<figure class=wide tabindex=0>{demand}</figure>",
         f"<p class=hint>Demand, {history['days']:.0f} days, {history['known_share']:.0%} known.</p>",
         f"<div class=two><figure>{auditsvg.clock(plots['clock'])}",
-        "<figcaption>By day and time of day (UTC).</figcaption></figure>",
+        f"<figcaption>By day and time of day ({escape(workload['time_zone'])}).</figcaption></figure>",
         f"<div><h3>Why {escape(kind['kind'])}</h3><ul>{evidence}</ul>{_forecast(workload)}</div></div>",
     ]
     if fleets is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from predictscale.core.calendar import Calendar
 from predictscale.core.habits import by_clock
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.simulate.audit import OURS, Outcome
@@ -22,17 +23,22 @@ _REPLAYED = ("static", "stock-reactive", OURS)
 
 
 def plots_of(
-    demand: MetricWindow, trial: Trial | None, came: Outcome | None, rows: Mapping[str, int]
+    demand: MetricWindow,
+    calendar: Calendar,
+    trial: Trial | None,
+    came: Outcome | None,
+    rows: Mapping[str, int],
 ) -> dict[str, Any]:
     """Series to draw: demand, demand by day and time, and fleets over the last days of the replay.
 
     Args:
         demand: The history.
+        calendar: By whose clock its days are.
         trial: What was lived through; None if nothing was.
         came: What came of it.
         rows: Which row of the run is whose.
     """
-    table, first_day = by_clock(demand)
+    table, first_day = by_clock(demand, calendar)
     told: dict[str, Any] = {
         "demand": _thinned(demand.values, step_s=demand.step_s, start_s=float(demand.stamps_s[0])),
         "clock": {

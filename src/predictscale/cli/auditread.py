@@ -15,13 +15,14 @@ from predictscale.bootstrap.leads import lead_times
 from predictscale.bootstrap.sources import Sources
 from predictscale.cli.auditjob import Asked, Job
 from predictscale.cli.discover import ask, trigger_text
-from predictscale.cli.simulated import Served, grid_of
+from predictscale.cli.simulated import Served, grid_of, since_known
 from predictscale.clock import Clock
 from predictscale.config.detect import Proposal
 from predictscale.config.presets import AUTO, Preset, Presets, fleet_signals
 from predictscale.config.render import DEFAULT_ADDRESS
 from predictscale.config.settings import ServiceSettings, WorkloadSettings
 from predictscale.control.leads import LeadBook
+from predictscale.core.calendar import Calendar
 from predictscale.core.demand import Signal, SignalName, WorkloadId
 from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.errors import HoldTarget
@@ -120,12 +121,20 @@ async def read(subject: Subject, reading: Reading, asked: Asked, *, presets: Pre
         HoldTarget: Its demand could not be read.
     """
     start, end = reading.span
-    demand = await _history(subject.source, subject.demand, start, end, step_s=reading.step_s)
+    demand = since_known(await _history(subject.source, subject.demand, start, end, step_s=reading.step_s))
     fleet: dict[SignalName, MetricWindow] = {}
+    unread = ""
     if subject.deployment is not None:
         for one in fleet_signals(subject.workload.namespace, subject.deployment):
             if one.name in (SignalName.REPLICAS, SignalName.READY):
-                fleet |= await _fleet(subject.source, one, start, end, step_s=reading.step_s)
+                try:
+                    told = await _history(subject.source, one, demand.start, end, step_s=reading.step_s)
+                except HoldTarget as wrong:
+                    # An audit does without, and says so.
+                    unread = str(wrong)
+                    continue
+                if told.known.any():
+                    fleet[one.name] = told
     capacity = reading.capacity.get(str(subject.workload), reading.capacity.get(""))
     return Job(
         workload=str(subject.workload),
@@ -137,7 +146,17 @@ async def read(subject: Subject, reading: Reading, asked: Asked, *, presets: Pre
         lead=await _lead(subject, reading, presets=presets, clock=clock),
         served=subject.served,
         asked=asked,
+        unread=unread,
+        calendar=_calendar(subject, asked),
     )
+
+
+def _calendar(subject: Subject, asked: Asked) -> Calendar:
+    """As its settings say; their time zone alone where they do not serve, as `backtest` takes it."""
+    own = subject.settings.calendar
+    if subject.served is not None:
+        return own
+    return asked.calendar if own.zone == Calendar().zone else Calendar(own.zone)
 
 
 def _named(
@@ -226,17 +245,6 @@ async def _history(
         whole = whole.join((await source.read(signal, start=start, end=until, step_s=step_s)).window)
         start = until
     return whole
-
-
-async def _fleet(
-    source: Source, signal: Signal, start: datetime, end: datetime, *, step_s: float
-) -> dict[SignalName, MetricWindow]:
-    """The fleet's history, if somebody tells it: an audit does without."""
-    try:
-        window = await _history(source, signal, start, end, step_s=step_s)
-    except HoldTarget:
-        return {}
-    return {signal.name: window} if window.known.any() else {}
 
 
 async def _lead(subject: Subject, reading: Reading, *, presets: Presets, clock: Clock) -> dict[str, Any]:

@@ -72,6 +72,13 @@ def backtest(
     max_replicas: Annotated[
         int | None, typer.Option("--max", help="Without --workload: never more; 1000 if not given.")
     ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(
+            help="Without --workload: whose clock its days and weeks follow, such as Europe/Berlin; "
+            "UTC if not given."
+        ),
+    ] = None,
     train_until: Annotated[
         str | None,
         typer.Option(help="When scoring begins, ISO 8601; after 65 % of the record if not given."),
@@ -131,7 +138,7 @@ def backtest(
         given = {
             "--capacity-per-replica": capacity_per_replica, "--lead-time-s": lead_time_s,
             "--slo-violation": slo_violation, "--quantile": quantile, "--min": min_replicas,
-            "--max": max_replicas,
+            "--max": max_replicas, "--time-zone": time_zone,
         }  # fmt: skip
         served, service = _workload(
             workload,
@@ -212,6 +219,7 @@ def _workload(
     wait_s: float,
 ) -> "tuple[Served, ServiceSettings | None]":
     from predictscale.cli import simulated  # noqa: PLC0415 - numpy and the models
+    from predictscale.cli.given import calendar  # noqa: PLC0415 - the same
 
     if file is None:
         if name is not None:
@@ -226,6 +234,7 @@ def _workload(
             wait_s=wait_s,
             min_replicas=1 if given["--min"] is None else given["--min"],
             max_replicas=1000 if given["--max"] is None else given["--max"],
+            calendar=calendar("UTC" if given["--time-zone"] is None else given["--time-zone"]),
         )
         return numbers, None
     if twice := [option for option, value in given.items() if value is not None]:

@@ -53,8 +53,15 @@ def plan(
     if token is None:
         return
     because = f"canary: {len(chosen)} of {len(rows)} workloads live, by their names"
-    for name, mode in changes.items():
-        send("PUT", url, name, "mode", token=token, body={"mode": mode, "reason": because})
+    done: list[str] = []
+    try:
+        for name, mode in changes.items():
+            send("PUT", url, name, "mode", token=token, body={"mode": mode, "reason": because})
+            done.append(name)
+    finally:
+        if len(done) < len(changes):
+            before = f"{len(done)} of {len(changes)} modes were set before that: {', '.join(done) or 'none'}"
+            typer.echo(f"{before}; the same command sets the rest", err=True)
     typer.echo(f"{len(changes)} modes set")
 
 

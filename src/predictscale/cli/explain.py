@@ -4,6 +4,7 @@ Instants are read by the service's clock, which is not this machine's where a pa
 Refuses to judge: what came stands beside what it was sized for.
 """
 
+import json
 import re
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from predictscale.cli.figures import figure
-from predictscale.cli.remote import DEFAULT_URL, Url, Workload, ask, get, place, tell_decision
+from predictscale.cli.remote import DEFAULT_URL, AsJson, Url, Workload, ask, get, place, tell_decision
 from predictscale.config.durations import duration_s, duration_text
 from predictscale.errors import HoldTarget, SourceRefused
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
 At = Annotated[
@@ -32,22 +32,32 @@ _ROWS = 30
 _MINUTE_S = 60
 
 
-def explain(workload: Workload, at: At, url: Url = DEFAULT_URL) -> None:
-    """Why so many at a past instant: the steps of that decision, what was known, and what came after."""
+def explain(workload: Workload, at: At, url: Url = DEFAULT_URL, *, as_json: AsJson = False) -> None:
+    """Why so many at a past instant: the steps of that decision, what was known, and what came after.
+
+    JSON: {decision, forecast, after}, as REST tells a decision, a forecast and a timeline; forecast is null
+    where none was used.
+    """
     from rich.console import Console  # noqa: PLC0415 - only this command draws
 
-    console = Console()
     asked = when(at, now=_now(url, workload))
     decision = get(url, workload, "decision", at=asked.isoformat())
-    tell_decision(console, workload, decision)
     told = {"at": decision["decided_at"]}
     try:
         forecast = ask(url, f"workloads/{place(workload)}/forecast", told.items())
     except SourceRefused:
         forecast = None  # the decision's notes say why
+    after = _after_it(url, workload, decision)
+    if as_json:
+        typer.echo(json.dumps({"decision": decision, "forecast": forecast, "after": after}, indent=2))
+        return
+    console = Console()
+    tell_decision(console, workload, decision)
     for line in known_then(decision, forecast):
         console.print(line, highlight=False, markup=False)
-    _tell_after(console, url, workload, decision)
+    rows = after if len(after["at"]) <= _ROWS else _timeline(url, workload, decision, points=_ROWS)
+    console.print(_after(rows))
+    console.print(came_of_it(decision, after), highlight=False, markup=False)
 
 
 def when(text: str, *, now: datetime) -> datetime:
@@ -113,18 +123,18 @@ def _expected(decision: dict[str, Any], forecast: dict[str, Any] | None) -> str:
     return f"{forecast['model']}, from {origin:%H:%M:%S}, expected for {due:%H:%M:%S} by level {said}."
 
 
-def _tell_after(console: "Console", url: str, workload: str, decision: dict[str, Any]) -> None:
-    decided, lead_s = datetime.fromisoformat(decision["decided_at"]), decision["policy"]["lead_time_s"]
+def _after_it(url: str, workload: str, decision: dict[str, Any]) -> Any:
+    """What came through the lead time, by the minute: in means of wider rows its highest would be lost."""
+    minutes = int(decision["policy"]["lead_time_s"] // _MINUTE_S) + 2
+    return _timeline(url, workload, decision, points=max(_ROWS, minutes))
 
-    def timeline(points: int) -> Any:
-        until = decided + timedelta(seconds=lead_s)
-        span = {"since": decided.isoformat(), "until": until.isoformat()}
-        return get(url, workload, "timeline", **span, points=str(points))
 
-    # By the minute: what came at most would be lost in the means of wider rows.
-    whole = timeline(max(_ROWS, int(lead_s // _MINUTE_S) + 2))
-    console.print(_after(whole if len(whole["at"]) <= _ROWS else timeline(_ROWS)))
-    console.print(came_of_it(decision, whole), highlight=False, markup=False)
+def _timeline(url: str, workload: str, decision: dict[str, Any], *, points: int) -> Any:
+    """What came through the lead time, in so many rows at most."""
+    decided = datetime.fromisoformat(decision["decided_at"])
+    until = decided + timedelta(seconds=decision["policy"]["lead_time_s"])
+    span = {"since": decided.isoformat(), "until": until.isoformat()}
+    return get(url, workload, "timeline", **span, points=str(points))
 
 
 def came_of_it(decision: dict[str, Any], timeline: dict[str, Any]) -> str:

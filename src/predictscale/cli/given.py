@@ -71,6 +71,15 @@ def context(time_zone: str, holidays: str | None) -> Context:
     return Context(calendar=Calendar(zone, holidays_of(code) if code else ()))
 
 
+def calendar(time_zone: str) -> Calendar:
+    """The calendar of a time zone, without holidays.
+
+    Raises:
+        SettingsError: There is no such zone.
+    """
+    return context(time_zone, None).calendar
+
+
 def _read(reader: Callable[[str], str], text: str, where: str, problems: list[Problem]) -> str:
     """What a setting's own reader makes of an option; a refusal joins the problems."""
     try:

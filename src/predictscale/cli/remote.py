@@ -1,5 +1,6 @@
 """Commands that ask a running service over REST, and print its answer as a table."""
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,15 +19,20 @@ Workload = Annotated[str, typer.Argument(help="NAMESPACE/NAME of the workload.")
 Url = Annotated[
     str, typer.Option(help="The service's REST address.", envvar="PREDICTSCALE_URL", show_default=True)
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, no tables.")]
 DEFAULT_URL = "http://127.0.0.1:8080"
 _SHOWN = (0.5, 0.9, 0.95, 0.99)
 
 
-def plan(workload: Workload, url: Url = DEFAULT_URL) -> None:
+def plan(workload: Workload, url: Url = DEFAULT_URL, *, as_json: AsJson = False) -> None:
     """Why this many: the steps of a workload's newest decision."""
     from rich.console import Console  # noqa: PLC0415 - only this command draws
 
-    tell_decision(Console(), workload, get(url, workload, "decision"))
+    decision = get(url, workload, "decision")
+    if as_json:
+        typer.echo(json.dumps(decision, indent=2))
+    else:
+        tell_decision(Console(), workload, decision)
 
 
 def tell_decision(console: "Console", workload: str, decision: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from predictscale.config.yamlfile import read_yaml
 from predictscale.control.asks import Goal
 from predictscale.control.context import context_of
 from predictscale.control.tracker import Grid
+from predictscale.core.calendar import Calendar
 from predictscale.core.demand import SignalName, WorkloadId
 from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.core.slo import DAY_S, Slo
@@ -42,6 +43,7 @@ QUICK_CHAIN = ("native", "seasonal-naive-day", "last-value")
 _TRAINED = 0.65
 _FINE_S = 60.0
 _SEED = 0
+_UTC = Calendar()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,7 @@ def by_numbers(
     wait_s: float,
     min_replicas: int,
     max_replicas: int,
+    calendar: Calendar = _UTC,
 ) -> Served:
     """A workload of which only these are known.
 
@@ -111,6 +114,7 @@ def by_numbers(
         max_replicas=max_replicas,
         hold_s=max(2 * lead_time_s, 600.0),
         forecasters=QUICK_CHAIN,
+        calendar=calendar,
     )
     return Served(settings=settings, grid=grid_of(service))
 
@@ -157,7 +161,7 @@ def of_window(trace: MetricWindow, served: Served, *, bridge: bool, where: str) 
             note = f"drawn to {_FINE_S:g} s by bridges, seed {_SEED}"
     if not trace.known.any():
         raise AskOwner(f"{where}: every value is missing")
-    trace = _trimmed(trace)
+    trace = since_known(trace)
     ticks = _fitting(lambda: demand_grid(trace, served.grid.tick_s), where)
     return Recorded(
         demand=_fitting(lambda: demand_grid(trace, STEP_S), where),
@@ -199,7 +203,7 @@ async def of_prometheus(served: Served, service: ServiceSettings, *, days: float
     if not steps.window.known.any():
         raise AskOwner(f"{settings.workload}: its query has no value in the last {days:g} days")
     note = "queue and fleet as recorded" if len(live) > 1 else "as recorded"
-    return Recorded(demand=_trimmed(steps.window), live=live, bins=bins.window, note=note)
+    return Recorded(demand=since_known(steps.window), live=live, bins=bins.window, note=note)
 
 
 def past_of(served: Served, recorded: Recorded, *, forecasters: tuple[str, ...] | None) -> Past:
@@ -314,9 +318,9 @@ def _fitting(make: Any, where: str) -> MetricWindow:
     return window
 
 
-def _trimmed(window: MetricWindow) -> MetricWindow:
-    """The window from its first known bin on."""
-    first = int(np.flatnonzero(window.known)[0])
+def since_known(window: MetricWindow) -> MetricWindow:
+    """The window from its first known bin on: what lies before was never there to be lost."""
+    first = int(window.known.argmax()) if len(window) else 0
     return window.between(window.start + timedelta(seconds=first * window.step_s), window.end)
 
 

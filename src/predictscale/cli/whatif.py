@@ -8,14 +8,12 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from predictscale.cli.remote import DEFAULT_URL, Url, Workload, place
-
-if TYPE_CHECKING:
-    from httpx2 import Response
+from predictscale.cli.sending import fail, read, sent
 
 _LOOK_S = 0.5
 
@@ -37,14 +35,14 @@ def whatif(
 ) -> None:
     """Replay a workload's last days with other settings, beside a fixed fleet and plain HPAs."""
     path = f"workloads/{place(workload)}/whatif"
-    job = _ask("POST", url, path, {"days": days, "settings": _settings(settings or [])})
+    job = read(url, sent("POST", url, path, body={"days": days, "settings": _settings(settings or [])}))
     with _progress(f"{workload}, {days:g} days") as told:
         while job["state"] in ("waiting", "running"):
             time.sleep(_LOOK_S)
-            job = _ask("GET", url, f"whatif/{job['id']}")
+            job = read(url, sent("GET", url, f"whatif/{job['id']}"))
             told(job["progress"])
     if job["state"] != "done":
-        _fail(f"{workload}: the replay failed: {job['error']}")
+        fail(f"{workload}: the replay failed: {job['error']}")
     if as_json:
         typer.echo(json.dumps(job, indent=2))
     else:
@@ -117,33 +115,3 @@ def _show(job: dict[str, Any]) -> None:
     console.print(table)
     for note in found["notes"]:
         console.print(f"note: {note}", highlight=False, markup=False)
-
-
-def _ask(method: str, url: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """What the service answers; ends the command if it refuses or does not answer."""
-    import httpx2  # noqa: PLC0415 - half of the command line's start-up time
-
-    try:
-        answer = httpx2.request(method, f"{url.rstrip('/')}/api/v1/{path}", json=body, timeout=10)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as failed:
-        _fail(f"{url}: no answer ({failed}); is the service running, and is --url its REST address?")
-    if not answer.is_success:
-        _fail(f"{url}: {_told(answer)}")
-    try:
-        return answer.json()
-    except ValueError:
-        # Whoever answered, a login page or a proxy, is not the service.
-        _fail(f"{url}: {_told(answer)}")
-
-
-def _told(answer: "Response") -> str:
-    """What a refusal says."""
-    try:
-        return str(answer.json()["detail"])
-    except (ValueError, LookupError, TypeError):
-        return f"status {answer.status_code}; is --url the service's REST address?"
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(1)

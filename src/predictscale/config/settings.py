@@ -207,8 +207,8 @@ class ArchiveSettings(Frozen):
     max_bytes: int = Field(
         default=2 * 2**30,
         ge=2**20,
-        description="Beyond this what is oldest goes, of whichever workload. A workload takes about 6 MB a "
-        "day, one whose capacity is learned about 15 MB.",
+        description="Beyond this what is oldest goes, of whichever workload. A workload takes about 6.5 MB a "
+        "day, one whose capacity is learned about 17 MB.",
     )
 
 

@@ -37,13 +37,18 @@ class WarmthSettings(Frozen):
         "not given: what a backend's engine or sidecar counts is not, what a gateway or query counts is.",
     )
     asleep_wake_s: Span | None = Field(
-        default=None, le=DAY_S, description="How long a sleeping replica takes to serve, if some may sleep."
+        default=None,
+        le=DAY_S,
+        description="How long a sleeping replica takes to serve, if some may sleep. How many should is told "
+        "under floors, and not asked of KEDA.",
     )
     loaded_node_wake_s: Span | None = Field(
-        default=None, le=DAY_S, description="How long one takes on a node with image and weights at hand."
+        default=None,
+        le=DAY_S,
+        description="How long one takes on a node with image and weights at hand; likewise.",
     )
     empty_node_wake_s: Span | None = Field(
-        default=None, le=DAY_S, description="How long one takes on a node that is there, and empty."
+        default=None, le=DAY_S, description="How long one takes on a node that is there, and empty; likewise."
     )
 
     @model_validator(mode="after")
@@ -76,22 +81,19 @@ class WarmthSettings(Frozen):
         return ColdStart(lost_value=self.cold_start_cost, idle_per_h=self._idle(price), lead_s=lead_s)
 
     def tiers(self) -> tuple[Tier, ...]:
-        """The tiers of standby that there are, running ones first."""
+        """The kinds of standby that there are, running ones first; none if only running ones are."""
         kinds = zip((Standby.ASLEEP, Standby.LOADED_NODE, Standby.EMPTY_NODE), self._wakes(), strict=True)
-        return (
-            Tier(Standby.RUNNING, 0.0),
-            *(Tier(kind, wake) for kind, (_, wake) in kinds if wake is not None),
-        )
+        found = tuple(Tier(kind, wake) for kind, (_, wake) in kinds if wake is not None)
+        return (Tier(Standby.RUNNING, 0.0), *found) if found else ()
 
     def problem(self, price: PriceSettings | None, *, lead_s: float) -> tuple[str, str, str] | None:
         """What is wrong beside other settings: the field, what came, what would do; None if nothing is."""
         costly = next((n for n in ("shortage_cost", "cold_start_cost") if getattr(self, n) is not None), None)
         if costly and self.idle_cost is None and (price is None or price.per_replica_hour is None):
             return "idle_cost", "is missing", f"give it, or price.per_replica_hour, beside {costly}"
-        slowest = self.tiers()[-1]
-        if slowest.wake_s >= lead_s:
-            field = f"{slowest.standby.replace('-', '_')}_wake_s"
-            return field, f"{slowest.wake_s:g} is not shorter than a start from nothing", "leave it out"
+        for field, wake_s in self._wakes():
+            if wake_s is not None and wake_s >= lead_s:
+                return field, f"{wake_s:g} is not shorter than a start from nothing", "leave it out"
         return None
 
     def _idle(self, price: PriceSettings | None) -> float:

@@ -53,7 +53,7 @@ from predictscale.core.events import PlannedEvent
 from predictscale.core.plan import Landing, Mode, OnStale, Policy
 from predictscale.core.pools import PoolKind, PoolPolicy, Pools
 from predictscale.core.slo import Slo
-from predictscale.core.warmth import Tier, Warmth
+from predictscale.core.warmth import Warmth
 
 DEFAULT_FORECASTERS = ("auto", "native", "seasonal-naive-day", "last-value")
 """The chain of a workload whose owner chose none."""
@@ -246,7 +246,6 @@ class WorkloadSettings:
         warmth: Floors by the calendar and by costs.
         cold: What a cold start costs; None if the last replica goes as soon as nothing is expected.
         sighted: Whether demand can be seen while there is no replica; None until a backend is found.
-        tiers: The kinds of standby there are.
         price: What replicas cost; None if that is not known.
         power: What they draw, likewise.
         grid: What the grid emits, likewise.
@@ -295,7 +294,6 @@ class WorkloadSettings:
     warmth: Warmth = field(default_factory=Warmth)
     cold: ColdStart | None = None
     sighted: bool | None = True
-    tiers: tuple[Tier, ...] = ()
     price: Price | None = None
     power: Power | None = None
     grid: GridSettings | None = None

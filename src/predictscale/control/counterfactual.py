@@ -99,11 +99,6 @@ class CounterfactualMeter:
         """What the plain HPA asks for now; None before the first decision."""
         return self._reactive.spec if self._begun else None
 
-    @property
-    def static_replicas(self) -> int | None:
-        """What the static fleet held in the last step that is accounted for; None before the first."""
-        return self._static or None
-
     def note(self, decision: Decision, *, price_per_h: float | None = None) -> None:
         """Account for the time since the decision before, and let the plain HPA sync.
 

@@ -133,11 +133,16 @@ class CapacityLearner:
         self._width_s: float | None = None
         self._tried: datetime | None = None
         self._trouble = ""
+        self._awake = False
         self._work = Errand()
 
     async def wake(self) -> None:
-        """Take what was learned from the shelf."""
-        self._kept = await self._shelf.get(self._pupil.key)
+        """Take what was learned from the shelf; what was taught meanwhile comes after it."""
+        before = await self._shelf.get(self._pupil.key)
+        newest = None if not before else before[-1].taught.at
+        fresh = [each for each in self._kept if newest is None or each.taught.at > newest]
+        self._kept = (*before, *fresh)[-_KEPT:]
+        self._awake = True
 
     def capacity_at(self, at: datetime, *, mix: Mix | None) -> Capacity | None:
         """See `CapacityTeller.capacity_at`."""
@@ -167,7 +172,7 @@ class CapacityLearner:
     def start_due(self, at: datetime) -> None:
         """Put what was taught in force, and start the lesson that is due."""
         if self._install():
-            self._work.start(self._shelf.put(self._pupil.key, self._kept))
+            self._work.start(self._keep())
             return
         # After a start what is in force comes first, then what will be.
         boundary = self._boundary(at if self._kept else at - timedelta(seconds=ANSWERED_S))
@@ -187,6 +192,12 @@ class CapacityLearner:
     async def stop(self) -> None:
         """Put the lesson under way aside, and what was learned on the shelf."""
         await self._work.cancel()
+        await self._keep()
+
+    async def _keep(self) -> None:
+        """Put what was learned on the shelf, beside what lies there if nobody has looked yet."""
+        if not self._awake:
+            await self.wake()
         await self._shelf.put(self._pupil.key, self._kept)
 
     def _install(self) -> bool:

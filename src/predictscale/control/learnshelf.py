@@ -56,8 +56,9 @@ class LearnShelf:
             return ()
 
     async def put(self, key: str, kept: tuple[InForce, ...]) -> None:
-        """Keep it; it replaces what was there."""
-        await self._history.blob_put(_named(key), _encoded(kept))
+        """Keep it; it replaces what was there. Nothing learned replaces nothing."""
+        if kept:
+            await self._history.blob_put(_named(key), _encoded(kept), at=kept[-1].since)
 
 
 def _named(key: str) -> str:

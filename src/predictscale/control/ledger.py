@@ -79,6 +79,8 @@ class Ledger:
         digest = hashlib.sha256(f"books of {settings.workload}".encode()).digest()
         self._shift = timedelta(seconds=int.from_bytes(digest[:2]) % HOUR_S)
         self._awake = False
+        # The newest decision on the books, if any was put there.
+        self._noted: datetime | None = None
         self._work = Errand()
 
     def allowance_at(self, at: datetime) -> Allowance | None:
@@ -93,6 +95,7 @@ class Ledger:
         if not self._awake:
             return
         at, load = decision.seen.now, self._served(decision)
+        self._noted = at
         hourly = self._hourly(decision, load)
         if hourly is not None and hourly.replica_h > 0:
             self._price = hourly.money / hourly.replica_h
@@ -113,7 +116,7 @@ class Ledger:
         if self._due.kept == hour or not self._awake or self._work.busy:
             return
         self._due.kept = hour
-        self._work.start(self._shelf.put(self._key, self._meter))
+        self._work.start(self._shelf.put(self._key, self._meter, at=at))
 
     async def wake(self, at: datetime | None = None) -> None:
         """Go on with the books that are on the shelf, if there are any.
@@ -144,8 +147,8 @@ class Ledger:
         if self._paid is not None:
             await self._paid.stop()
         await self.settled()
-        if self._awake:
-            await self._shelf.put(self._key, self._meter)
+        if self._noted is not None:
+            await self._shelf.put(self._key, self._meter, at=self._noted)
 
     def _read_month(self, at: datetime) -> None:
         if self._paid is not None and self._settings.budget is not None:

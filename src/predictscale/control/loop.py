@@ -2,6 +2,9 @@
 
 A workload whose last tick is still under way is skipped, so that one slow
 history holds up nobody else. An error in a tick is logged and ends only that tick.
+
+Where the clock was ahead and is set back, nothing that was made in an hour which is still to come is
+answered with, or remembered: every workload is followed anew, as after a start.
 """
 
 import asyncio
@@ -20,6 +23,9 @@ from predictscale.core.series import floor_to_grid
 from predictscale.meters import Meters
 
 _log = structlog.get_logger(__name__)
+
+_LOOK_S = 1.0
+"""While a tick is waited for, time between two looks at whether the clock was set back [s]."""
 
 
 class Followed(Protocol):
@@ -120,11 +126,32 @@ class Loop:
         step = timedelta(seconds=self._tick_s)
         try:
             while True:
-                await self._clock.wait_until(at + step + self._late)
-                at = max(at + step, self._newest())
-                self._round(at)
+                if await self._waited(at + step + self._late):
+                    at = max(at + step, self._newest())
+                    self._round(at)
+                # Less is the correction of a clock that runs well, and costs a tick.
+                elif self._newest() + step < at:
+                    self._begin_anew(at)
+                    at = self._newest()
         finally:
             await self._stop()
+
+    async def _waited(self, until: datetime) -> bool:
+        """Wait for an instant, but not for long: whether it is there."""
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                await self._clock.wait_until(until)
+        except TimeoutError:
+            return False
+        return True
+
+    def _begin_anew(self, last: datetime) -> None:
+        """The last tick lies in the future."""
+        back_s = (last - self._newest()).total_seconds()
+        _log.warning("the clock was set back; every workload is followed anew", by_s=round(back_s))
+        for settings in [tracker.settings for tracker in self._trackers.values()]:
+            self.untrack(settings.workload)
+            self.track(settings)
 
     def _newest(self) -> datetime:
         """The last grid instant that can be read."""

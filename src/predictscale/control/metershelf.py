@@ -6,11 +6,13 @@ not read as what it should be: then the books begin anew, and say since when.
 
 import io
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import numpy as np
 import structlog
 
+from predictscale.control.counterfactual import KEPT_S
 from predictscale.core.series import Floats
 from predictscale.errors import DAMAGE
 from predictscale.sources.history import History
@@ -64,9 +66,16 @@ class MeterShelf:
             return False
         return True
 
-    async def put(self, key: str, meter: Meter) -> None:
-        """Keep its books; they replace what was there."""
-        await self._history.blob_put(_named(key), _encoded(meter.kept()))
+    async def put(self, key: str, meter: Meter, *, at: datetime) -> None:
+        """Keep its books; they replace what was there.
+
+        Args:
+            key: Under which.
+            meter: Whose.
+            at: Of when the newest entry is. Books tell of the `KEPT_S` before it, and are of use for as long.
+        """
+        until = at + timedelta(seconds=KEPT_S)
+        await self._history.blob_put(_named(key), _encoded(meter.kept()), at=until)
 
 
 def _named(key: str) -> str:

@@ -4,8 +4,9 @@ The books of `control.ledger` know what this replica of the service has seen. A 
 does not depend on how long it has run: all replicas of the service, and one that lost its cache,
 read the same counts of the same bins, and obey a bin from the same tick.
 
-Refuses to fill in: bins that nobody tells of are not known, and with less than half of the time
-known there is no number. A Prometheus that forgets sooner than half a month ends so.
+Refuses to fill in: bins that nobody tells of are not known, nor what a source calls incomplete, and with
+less than half of the time known there is no number. A Prometheus that forgets sooner than half a
+month ends so.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from predictscale.control.errand import Errand
 from predictscale.core.budget import spent_in_all
 from predictscale.core.demand import Signal
 from predictscale.core.series import MetricWindow, floor_to_grid
-from predictscale.errors import HoldTarget
+from predictscale.errors import HoldTarget, PartialAnswer
 from predictscale.sources.base import Source
 
 _log = structlog.get_logger(__name__)
@@ -93,6 +94,9 @@ class ReplicaHours:
             return
         try:
             answer = await self._archive.read(self._signal, start=start, end=end, step_s=STEP_S)
+            if answer.partial:
+                # Fewer replicas than there were would allow more of them.
+                raise PartialAnswer("the source warned that its answer lacks data")
         except HoldTarget as missing:
             _log.info("what was spent could not be read", signal=self._signal.query, because=str(missing))
             return

@@ -7,12 +7,14 @@ from datetime import datetime
 import structlog
 
 from predictscale.config.settings import WorkloadSettings
-from predictscale.errors import RebuildCache
+from predictscale.errors import DAMAGE, RebuildCache
 from predictscale.forecasters.chain import FittedChain, Skipped
 from predictscale.forecasters.codec import decode, encode
 from predictscale.sources.history import History
 
 _log = structlog.get_logger(__name__)
+
+_UNREADABLE: tuple[type[Exception], ...] = (RebuildCache, *DAMAGE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,20 +64,20 @@ class ModelShelf:
             head, _, body = blob.partition(b"\n")
             kept = json.loads(head)
             fitted = decode(body)
-        except (RebuildCache, ValueError) as damaged:
+            if not isinstance(fitted, FittedChain):
+                return None
+            return ShelvedModel(
+                fitted=fitted,
+                boundary=datetime.fromisoformat(kept["boundary"]),
+                quick=False,
+                notes=tuple(kept["notes"]),
+                skipped=tuple(Skipped(name, reason) for name, reason in kept.get("skipped", ())),
+                ordered=bool(kept.get("ordered", False)),
+            )
+        except _UNREADABLE as damaged:
             workload = str(settings.workload)
-            _log.warning("a fitted model on disk is damaged", workload=workload, because=str(damaged))
+            _log.warning("a fitted model on disk is damaged", workload=workload, because=repr(damaged))
             return None
-        if not isinstance(fitted, FittedChain):
-            return None
-        return ShelvedModel(
-            fitted=fitted,
-            boundary=datetime.fromisoformat(kept["boundary"]),
-            quick=False,
-            notes=tuple(kept["notes"]),
-            skipped=tuple(Skipped(name, reason) for name, reason in kept.get("skipped", ())),
-            ordered=bool(kept.get("ordered", False)),
-        )
 
     async def put(self, settings: WorkloadSettings, model: ShelvedModel, *, series: str = "") -> None:
         """Keep a model; it replaces the one before of the same series."""
@@ -87,9 +89,8 @@ class ModelShelf:
                 "ordered": model.ordered,
             }
         )
-        await self._history.blob_put(
-            self._key(settings, series), head.encode() + b"\n" + encode(model.fitted)
-        )
+        blob = head.encode() + b"\n" + encode(model.fitted)
+        await self._history.blob_put(self._key(settings, series), blob, at=model.boundary)
 
     def _key(self, settings: WorkloadSettings, series: str) -> str:
         key = f"{settings.workload}#{settings.fingerprint()}#{self._step_s:g}"

@@ -3,7 +3,8 @@
 Nobody measures waits of all kinds of workloads alike, so lateness is computed: demand that came
 against the replicas that were ready, through the queue of `core.slo`. Where ready
 replicas are not measured, they are those that the targets we published would have had ready after
-the lead time. A bin is settled once late samples are in. Refuses to call unknown lateness none.
+the lead time. A bin is settled once late samples are in. A replica of the service that starts without
+a record is told who was ready before it. Refuses to call unknown lateness none.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from predictscale.core.slo import HOUR_S, Budget, Slo, lateness
 SETTLING_BINS = 4
 """So many bins after its end a bin changes no more."""
 
+_AT_ONCE = 1440
+"""Bins that are settled at once; a month that is told after a start takes several ticks."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,6 +47,7 @@ class Spending:
         self._hours: dict[int, Floats] = {}
         self._queue = 0.0
         self._next: int | None = None
+        self._first: datetime | None = None
         self._budget: tuple[tuple[int, int | None], Budget] | None = None
 
     def note(self, at: datetime, *, ready: float | None, target: int) -> None:
@@ -54,12 +58,43 @@ class Spending:
             counts[:2] += ready, 1.0
         counts[2:] += target, 1.0
         if self._next is None:
-            self._next = bin_
+            self._next, self._first = bin_, at
+
+    def remember(self, ready: MetricWindow) -> None:
+        """Put who was ready before the first decision on record, where nobody else has told.
+
+        Args:
+            ready: On the grid of ticks or a coarser one; a tick sees the bin that ends with it.
+        """
+        ends_s = ready.stamps_s + ready.step_s
+        before = np.inf if self._first is None else (self._first - _EPOCH).total_seconds()
+        chosen = ready.known & (ends_s < before)
+        if not chosen.any():
+            return
+        numbers = np.floor(ends_s[chosen] / self._step_s).astype(np.int64)
+        found, places = np.unique(numbers, return_inverse=True)
+        sums, counts = np.bincount(places, weights=ready.values[chosen]), np.bincount(places)
+        for number, total, count in zip(found.tolist(), sums.tolist(), counts.tolist(), strict=True):
+            self._open.setdefault(number, np.zeros(4))[:2] += total, count
+        first = int(found[0])
+        self._next = first if self._next is None else min(self._next, first)
+
+    def behind(self, at: datetime) -> bool:
+        """Whether bins that change no more at `at` are still to be accounted for."""
+        return self._next is not None and self._next < self._bin(at) - SETTLING_BINS
 
     def settle(self, demand: MetricWindow, *, at: datetime) -> None:
-        """Account for all bins that change no more at `at`."""
+        """Account for bins that change no more at `at`: for all, or the first `_AT_ONCE` of very many."""
         stop = self._bin(at) - SETTLING_BINS
-        while self._next is not None and self._next < stop:
+        for _ in range(_AT_ONCE):
+            if self._next is None or self._next >= stop:
+                return
+            if not self._targets and self._next not in self._open:
+                # A silence may be of weeks: nothing can be said of its bins, and decisions wait for this.
+                self._queue = 0.0
+                self._next = min([number for number in self._open if number > self._next], default=stop)
+                self._next = min(self._next, stop)
+                continue
             self._account(self._next, demand)
             self._next += 1
 

@@ -119,7 +119,7 @@ class Tracker:
         if settings.learned is not None:
             self._rates = Rates(settings.learned, signals, archive=archive, grid=grid, strand=strand)
         self._memory = StepMemory()
-        self._awake = False
+        self._awake = self._taken_up = False
         # The newest tick, and what of its policy was measured.
         self._decided: tuple[datetime, _Measured] | None = None
 
@@ -132,6 +132,7 @@ class Tracker:
         """Decide for the grid instant `at`, with what can be known by then."""
         notes = await self._look(at)
         notes += await self._extend(at)
+        await self._take_up(at)
         if not self._awake and self._strand.bins is not None:
             await self._wake(at)
         else:
@@ -310,18 +311,27 @@ class Tracker:
             notes += await self._rates.extend(at, self._past.bins)
         return notes
 
+    async def _take_up(self, at: datetime) -> None:
+        """Once after a start: take what was chosen, measured and paid from where it was left.
+
+        None of it needs the history, and decisions that are made before that can be read obey it as well.
+        """
+        if self._taken_up:
+            return
+        if self._tuning is not None:
+            await self._tuning.wake(at)
+        if self._sizing is not None:
+            await self._sizing.wake()
+        if self._ledger is not None:
+            await self._ledger.wake(at)
+        self._taken_up = True
+
     async def _wake(self, at: datetime) -> None:
         """After a start: take models from the shelf or fit quick ones, then relive the last ticks."""
         waking = [self._strand.wake(at, patience_s=_FIRST_FIT_S)]
         if self._rates is not None:
             waking.append(self._rates.wake(at, patience_s=_FIRST_FIT_S))
         await asyncio.gather(*waking)
-        if self._tuning is not None:
-            await self._tuning.wake()
-        if self._sizing is not None:
-            await self._sizing.wake()
-        if self._ledger is not None:
-            await self._ledger.wake(at)
         self._memory = await self._relive(at)
         self._awake = True
 

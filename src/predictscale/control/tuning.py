@@ -16,6 +16,7 @@ import structlog
 
 from predictscale.control.asks import HIGHEST_S, Ask, Goal, Retelling, Subject, Tuner
 from predictscale.control.errand import Errand
+from predictscale.control.recall import ReadyBefore, Recall
 from predictscale.control.said import Said
 from predictscale.control.spending import SETTLING_BINS, Spending
 from predictscale.control.tuningshelf import Chosen, Kept, TuningShelf
@@ -27,7 +28,7 @@ from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.core.slo import DAY_S, HOUR_S, Pacing
 from predictscale.core.track import TRACKED_LEVELS, told_peaks
 from predictscale.core.tuned import Tuning
-from predictscale.errors import TryNextForecaster
+from predictscale.errors import DAMAGE, TryNextForecaster
 
 _log = structlog.get_logger(__name__)
 
@@ -46,11 +47,21 @@ class SelfTuning:
         goal: What the owner asks.
         tuner: Who answers.
         shelf: Where the record lies between restarts.
+        ready: Who knows of the replicas before a start without a record; None if nobody does.
     """
 
-    def __init__(self, subject: Subject, goal: Goal, *, tuner: Tuner, shelf: TuningShelf) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        goal: Goal,
+        *,
+        tuner: Tuner,
+        shelf: TuningShelf,
+        ready: ReadyBefore | None = None,
+    ) -> None:
         self._subject, self._goal = subject, goal
         self._tuner, self._shelf = tuner, shelf
+        self._ready = ready
         capacity = linear(subject.policy.capacity)
         self._key = f"{subject.key}#{goal.slo}#{subject.policy.lead_time_s:g}#{capacity}"
         # The past that a question is about may lie so far back.
@@ -60,31 +71,52 @@ class SelfTuning:
         self._chosen: tuple[Chosen, ...] = ()
         self._asked_at: datetime | None = None
         self._retold = False
+        # Up to when the record was told again, if that was more than an hour of it.
+        self._retold_until: datetime | None = None
         self._work = Errand()
         self._highest: tuple[datetime, float | None] | None = None
+        # The newest decision on record; and whether the record of before was looked for.
+        self._noted: datetime | None = None
+        self._awake = False
+        # Under way after a start without a record.
+        self._recall: Recall | None = None
 
-    async def wake(self) -> None:
-        """Take the record from the shelf, if it is there."""
+    async def wake(self, at: datetime) -> None:
+        """Take the record from the shelf; if there is none, ask who was ready before `at`."""
         kept = await self._shelf.get(self._key)
-        if kept is None:
-            return
+        self._awake = True
+        if kept is not None and self._restored(kept):
+            self._chosen, self._retold_until = kept.chosen, kept.retold_until
+        # In shadow mode what was ready is not ours.
+        elif self._ready is not None and self._subject.policy.mode is not Mode.SHADOW:
+            back_s = min(self._goal.slo.window_s, self._subject.history_s)
+            self._recall = Recall(self._ready, before=at, back_s=back_s, step_s=self._subject.step_s)
+
+    def _restored(self, kept: Kept) -> bool:
         try:
             self._said.restore(kept.said_end, kept.said)
             self._spending.restore(kept.spending)
-        except (ValueError, KeyError) as damaged:
+        except DAMAGE as damaged:
             _log.warning("what tuning kept does not fit", workload=self._name, because=str(damaged))
-            return
-        self._chosen = kept.chosen
+            return False
+        return True
 
     def policy_at(self, at: datetime) -> Policy:
         """The settings that a decision at `at` obeys."""
         return self._subject.policy.obeying(self._in_force(at)[1])
 
     def notes_at(self, at: datetime) -> tuple[str, ...]:
-        """What a reader of the decision at `at` should know, while nothing was chosen."""
-        if self._in_force(at)[0] is not None:
+        """What a reader of the decision at `at` should know of the choice in force, or of its absence."""
+        if self._in_force(at)[0] is None:
+            return ("no settings are chosen for the objective yet; the owner's are in force",)
+        if (told := self._retold_until) is None:
             return ()
-        return ("no settings are chosen for the objective yet; the owner's are in force",)
+        gone = told + timedelta(seconds=self._goal.record_s)
+        note = (
+            f"forecasts of before {told:%d %b %H:%M} UTC are told again by daily fits; until "
+            f"{gone:%d %b %H:%M} another replica of the service may choose other settings"
+        )
+        return (note,) if at < gone else ()
 
     def highest(self, bins: MetricWindow | None, at: datetime) -> float | None:
         """The highest demand of the last days before the bin of `at`; None if none is known."""
@@ -103,7 +135,7 @@ class SelfTuning:
         Returns:
             The state of tuning, for readers.
         """
-        at = decision.seen.now
+        at = self._noted = decision.seen.now
         # One that is learned moves; a replay knows one number, that of the newest decision.
         self._spending.capacity = linear(decision.policy.capacity)
         if decision.forecast is not None:
@@ -111,14 +143,32 @@ class SelfTuning:
         # In shadow mode the fleet is another's: what ours would have had ready counts.
         ready = None if decision.policy.mode is Mode.SHADOW else decision.seen.fleet.ready
         self._spending.note(at, ready=ready, target=decision.plan.target)
-        if bins is not None:
+        if bins is not None and self._recalled(at):
             self._spending.settle(bins, at=at)
         return self._state(at)
 
+    def _recalled(self, at: datetime) -> bool:
+        """Put what was told of the time before the start on record; whether nothing more is to come."""
+        recall = self._recall
+        if recall is None:
+            return True
+        # Lateness is counted with what a replica serves; one that is learned comes later.
+        if not recall.over(at, usable=self._spending.capacity is not None):
+            return False
+        if recall.told is not None:
+            self._spending.remember(recall.told)
+        self._recall = None
+        return True
+
     def start_due(self, at: datetime, bins: MetricWindow | None) -> None:
         """Ask for a new choice in the background when one is due."""
+        if self._recall is not None:
+            self._recall.start_due()
         boundary = self._boundary(at)
         if bins is None or boundary == self._asked_at or self._work.busy:
+            return
+        # How much lateness may be asked for follows from all that is known of it.
+        if self._recall is not None or self._spending.behind(at):
             return
         if self._retold and self._chosen and self._chosen[-1].choice.at >= boundary:
             return
@@ -127,10 +177,14 @@ class SelfTuning:
 
     async def settled(self) -> None:
         """Return once the question under way, if there is one, is answered."""
+        if self._recall is not None:
+            await self._recall.settled()
         await self._work.settled()
 
     async def stop(self) -> None:
         """Put the question under way aside, and the record on the shelf."""
+        if self._recall is not None:
+            await self._recall.stop()
         await self._work.cancel()
         await self._keep()
 
@@ -236,6 +290,9 @@ class SelfTuning:
                     )
                 ),
             )
+        filled = missing[~np.isnan(self._said.before(bins.end, count)[missing]).any(axis=1)]
+        if filled.size * self._subject.step_s > HOUR_S:
+            self._retold_until = least + int(filled[-1] + 1) * step
         self._retold = True
 
     def _ask(self, boundary: datetime, bins: MetricWindow) -> Ask | None:
@@ -258,9 +315,21 @@ class SelfTuning:
         )
 
     async def _keep(self) -> None:
+        if self._noted is None:
+            return
+        if not self._awake and await self._shelf.get(self._key) is not None:
+            # A record of days that was not looked at yet is worth more than what came since the start.
+            return
+        self._awake = True
         end, table = self._said.kept()
-        kept = Kept(chosen=self._chosen, said_end=end, said=table, spending=self._spending.kept())
-        await self._shelf.put(self._key, kept)
+        kept = Kept(
+            chosen=self._chosen,
+            said_end=end,
+            said=table,
+            spending=self._spending.kept(),
+            retold_until=self._retold_until,
+        )
+        await self._shelf.put(self._key, kept, at=self._noted)
 
     def _boundary(self, at: datetime) -> datetime:
         """Where the past ends that the newest choice at `at` is made from: the same on every replica.

@@ -23,7 +23,7 @@ from predictscale.sources.history import History
 
 _log = structlog.get_logger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised whenever what is kept changes its shape or meaning."""
 
 
@@ -44,12 +44,14 @@ class Kept:
         said_end: The number of the bin after the newest one of `said`.
         said: What was forecast, by bins.
         spending: Lateness, as `Spending.kept` gives it.
+        retold_until: Up to when `said` was told again after a start; None if all was said live.
     """
 
     chosen: tuple[Chosen, ...]
     said_end: int
     said: NDArray[np.float32]
     spending: Mapping[str, Floats]
+    retold_until: datetime | None = None
 
 
 class TuningShelf:
@@ -73,9 +75,15 @@ class TuningShelf:
             _log.warning("what tuning kept on disk is damaged", key=key, because=str(damaged))
             return None
 
-    async def put(self, key: str, kept: Kept) -> None:
-        """Keep it; it replaces what was there."""
-        await self._history.blob_put(_named(key), _encoded(kept))
+    async def put(self, key: str, kept: Kept, *, at: datetime) -> None:
+        """Keep it; it replaces what was there.
+
+        Args:
+            key: Under which.
+            kept: All of it.
+            at: Of when the newest of it is.
+        """
+        await self._history.blob_put(_named(key), _encoded(kept), at=at)
 
 
 def _named(key: str) -> str:
@@ -86,6 +94,7 @@ def _encoded(kept: Kept) -> bytes:
     head = {
         "schema": SCHEMA,
         "said_end": kept.said_end,
+        "retold_until": None if kept.retold_until is None else kept.retold_until.isoformat(),
         "chosen": [
             {
                 "since": each.since.isoformat(),
@@ -114,6 +123,7 @@ def _decoded(blob: bytes) -> Kept:
             ),
             said_end=int(head["said_end"]),
             said=archive["said"],
+            retold_until=None if (told := head["retold_until"]) is None else datetime.fromisoformat(told),
             spending={
                 name.removeprefix(prefix): archive[name] for name in archive if name.startswith(prefix)
             },

@@ -12,8 +12,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from statistics import fmean, variance
 
 LEAST_OF_A_SIDE = 3
 """With fewer workloads on a side there is no interval."""
@@ -88,11 +87,11 @@ def compared(live: Sequence[Measured], shadow: Sequence[Measured]) -> Compared:
 def _difference(live: Sequence[float], shadow: Sequence[float]) -> Difference | None:
     if not (live and shadow):
         return None
-    mean = float(np.mean(live) - np.mean(shadow))
+    mean = fmean(live) - fmean(shadow)
     if min(len(live), len(shadow)) < LEAST_OF_A_SIDE:
         return Difference(mean=mean, within=None)
     # Variances may differ; the smaller side's freedom is never too much.
-    error = math.sqrt(sum(float(np.var(each, ddof=1)) / len(each) for each in (live, shadow)))
+    error = math.sqrt(sum(variance(each) / len(each) for each in (live, shadow)))
     return Difference(mean=mean, within=_student(min(len(live), len(shadow)) - 1) * error)
 
 

@@ -24,6 +24,7 @@ from predictscale.core.plan import Decision, Health, Memory, OnStale, Policy, Re
 from predictscale.core.pressure import pressed
 from predictscale.core.split import Split, split
 from predictscale.core.stabilize import highest, remember
+from predictscale.core.warmth import Stock, stocks
 from predictscale.errors import ForecastTooShort, HoldTarget
 
 LEAST_EXPECTED = 0.5
@@ -124,7 +125,31 @@ def floor_in_force(decision: Decision) -> Floor:
 
     A decision that wanted more does not say in its steps where its floor came from.
     """
-    case = _Case(
+    return Floor(*_floor(_case_of(decision)))
+
+
+def standby_for(decision: Decision) -> tuple[Stock, ...]:
+    """How many replicas of each kind of standby cover what the decision saw coming; none if nobody can say.
+
+    Told to whoever keeps them: the decision asks for running ones alone. A kind that wakes no sooner
+    than a start from nothing is left out.
+    """
+    case, lead_s = _case_of(decision), decision.policy.lead_time_s
+    tiers = [tier for tier in decision.policy.warmth.tiers if tier.wake_s < lead_s]
+    if not tiers or case.forecast is None or case.doubt or not case.sizable:
+        return ()
+    return stocks(
+        case.forecast,
+        now=case.seen.now,
+        tiers=tiers,
+        cold_s=lead_s,
+        size=case.replicas_for,
+        level=decision.policy.level,
+    )
+
+
+def _case_of(decision: Decision) -> _Case:
+    return _Case(
         seen=decision.seen,
         forecast=decision.forecast,
         further=decision.further,
@@ -133,7 +158,6 @@ def floor_in_force(decision: Decision) -> Floor:
         unit=decision.unit,
         doubt="" if decision.plan.needed is not None else "it was not sized",
     )
-    return Floor(*_floor(case))
 
 
 def _demand(case: _Case) -> tuple[Load, str]:

@@ -17,14 +17,11 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from predictscale.core.hazard import (
-    RestoreTime,
     correlation,
     hazard,
     observed,
-    restore_time,
     together_counts,
 )
-from predictscale.core.podstarts import Took
 from predictscale.core.pools import (
     Kept,
     PoolMemory,
@@ -39,7 +36,6 @@ from predictscale.core.pools import (
 from predictscale.core.spot import Margin, Zone, cheapest, margin, round_up
 
 _GRADES = 20
-_LAST_OUTAGES = 50
 _MOST_MIXED = 2
 _TOTAL = "total"
 
@@ -152,11 +148,6 @@ def plan_mixed(
     return plan, PoolMemory(zones=after, kept=kept)
 
 
-def restored(memory: PoolMemory, now: datetime) -> RestoreTime:
-    """How long outages of the zones lasted, those that go on among them."""
-    return restore_time([outage for zone in memory.zones.values() for outage in _outages(zone, now)])
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Risks:
     """The loss probability of a node in each zone, and how losses come together."""
@@ -209,22 +200,7 @@ def _looked(zone: ZoneSeen, before: ZoneMemory, policy: PoolPolicy, now: datetim
         prior=policy.prior,
     )
     troubled = lost > 0 or zone.noticed > 0
-    after = replace(
-        before, record=record, ready=zone.ready, trouble_at=now if troubled else before.trouble_at
-    )
-    if lost or zone.refuses:
-        return after if before.down_since else replace(after, down_since=now)
-    if before.down_since and zone.ready and (zone.ready > before.ready or not zone.pending):
-        return replace(after, down_since=None, outages=_outages(before, now, ended=True))
-    return after
-
-
-def _outages(zone: ZoneMemory, now: datetime, *, ended: bool = False) -> tuple[Took, ...]:
-    """The last outages, and the one that goes on, if one does."""
-    if zone.down_since is None:
-        return zone.outages
-    last = Took(seconds=(now - zone.down_since).total_seconds(), done=ended)
-    return (*zone.outages, last)[-_LAST_OUTAGES:]
+    return replace(before, record=record, ready=zone.ready, trouble_at=now if troubled else before.trouble_at)
 
 
 def _choice(

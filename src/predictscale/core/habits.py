@@ -1,8 +1,8 @@
 """What a demand's history shows of its habits: how steady it is, what the clock tells, how it bursts.
 
 Measures and no judgement; `core.kinds` names what they amount to. All of them are relative to the
-demand's own size, so that a constant factor changes nothing, and count days of UTC, so that a shift by
-whole weeks changes nothing. Refuses to fill: what is not known takes no part.
+demand's own size, so that a constant factor changes nothing, and its days are those of its people's clock,
+which moves twice a year where they say so. Refuses to fill: what is not known takes no part.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from predictscale.core.calendar import DAY_S, Calendar
 from predictscale.core.series import Floats, MetricWindow
 
-DAY_S: Final = 86_400.0
 FINE_S: Final = 300.0
 """Bursts are looked for in bins of this width, or in the history's own if they are wider [s]."""
 SLOT_S: Final = 1800.0
@@ -34,6 +34,7 @@ _MERGED_S = 1800.0
 _SUDDEN_S = 900.0
 _SAME_TIME_S = 1800.0
 _INSTANTS_S: Final = np.arange(0.0, DAY_S, FINE_S)
+_UTC: Final = Calendar()
 _NO_BURST: Final = (float("nan"), float("nan"), float("nan"))
 _MOST_OF_A_DAY = 0.5
 _LEVEL_DAYS = 3
@@ -75,17 +76,22 @@ class Habits:
     change: float
 
 
-def habits(window: MetricWindow) -> Habits | None:
-    """Measure a history; None if no demand was ever seen in it."""
+def habits(window: MetricWindow, calendar: Calendar = _UTC) -> Habits | None:
+    """Measure a history; None if no demand was ever seen in it.
+
+    Args:
+        window: The history.
+        calendar: By whose clock days begin.
+    """
     fine = window if window.step_s >= FINE_S else _coarser(window, FINE_S)
     known = fine.values[fine.known]
     if not known.size or not known.max() > 0:
         return None
     high = float(np.quantile(known, _HIGH))
     high = high if high > 0 else float(known.max())
-    table, first_day = _by_days(fine)
+    table, first_day = by_clock(fine, calendar)
     clock, sort = _clock(table, first_day)
-    bursts, quiet, sudden, repeated, by_chance = _bursts(fine, high)
+    bursts, quiet, sudden, repeated, by_chance = _bursts(fine, high, calendar)
     flat = table.ravel()
     steps = np.abs(np.diff(flat))
     return Habits(
@@ -103,42 +109,19 @@ def habits(window: MetricWindow) -> Habits | None:
     )
 
 
-def by_clock(window: MetricWindow) -> tuple[Table, int]:
-    """Demand by days and slots of the day, and the first day since the epoch; for looking at.
+def by_clock(window: MetricWindow, calendar: Calendar = _UTC) -> tuple[Table, int]:
+    """Demand by days and slots of the day, and the first day since the epoch, all by the calendar's clock.
+
+    A bin wider than a slot fills all that it covers. An hour that the clock skips is not known, and one that
+    it tells twice is the mean of both.
 
     Returns:
         Means, shape (d, 48), NaN where less than half of a slot is known.
     """
-    return _by_days(window)
-
-
-def _coarser(window: MetricWindow, step_s: float) -> MetricWindow:
-    """Means over bins on the clock's grid, so that a shift of the window's end changes none of them."""
-    sums, counts, first = _binned(window, step_s)
-    every = max(1.0, step_s / window.step_s)
-    means = np.full(sums.size, np.nan)
-    np.divide(sums, counts, out=means, where=counts >= _MOST_OF_A_DAY * every)
-    return MetricWindow(_EPOCH + timedelta(seconds=first * step_s), step_s, means)
-
-
-def _binned(window: MetricWindow, step_s: float) -> tuple[Floats, Floats, int]:
-    """Sums and counts of known values by bins since the epoch, and the first bin's number."""
-    middles = window.stamps_s + min(window.step_s, step_s) / 2
-    places = np.floor(middles / step_s).astype(np.int64)
-    first = int(places[0])
-    known = window.known
-    size = int(places[-1]) - first + 1
-    sums = np.bincount(places[known] - first, weights=window.values[known], minlength=size).astype(np.float64)
-    counts = np.bincount(places[known] - first, minlength=size).astype(np.float64)
-    return sums, counts, first
-
-
-def _by_days(window: MetricWindow) -> tuple[Table, int]:
-    """Means by day and slot; a bin wider than a slot fills all that it covers."""
     if window.step_s > SLOT_S:
         parts = int(np.ceil(window.step_s / SLOT_S))
         window = MetricWindow(window.start, window.step_s / parts, np.repeat(window.values, parts))
-    sums, counts, first = _binned(window, SLOT_S)
+    sums, counts, first = _binned(window, SLOT_S, calendar)
     means = np.full(sums.size, np.nan)
     np.divide(sums, counts, out=means, where=counts >= max(1.0, _MOST_OF_A_DAY * SLOT_S / window.step_s))
     day = first // _SLOTS
@@ -146,6 +129,34 @@ def _by_days(window: MetricWindow) -> tuple[Table, int]:
     after = -(before + means.size) % _SLOTS
     table: Table = np.pad(means, (before, after), constant_values=np.nan).reshape(-1, _SLOTS)
     return table, day
+
+
+def _coarser(window: MetricWindow, step_s: float) -> MetricWindow:
+    """Means over bins on the clock's grid, so that a shift of the window's end changes none of them."""
+    sums, counts, first = _binned(window, step_s, _UTC)
+    every = max(1.0, step_s / window.step_s)
+    means = np.full(sums.size, np.nan)
+    np.divide(sums, counts, out=means, where=counts >= _MOST_OF_A_DAY * every)
+    return MetricWindow(_EPOCH + timedelta(seconds=first * step_s), step_s, means)
+
+
+def _binned(window: MetricWindow, step_s: float, calendar: Calendar) -> tuple[Floats, Floats, int]:
+    """Sums and counts of known values by bins since the epoch, and the first bin's number."""
+    middles = window.stamps_s + min(window.step_s, step_s) / 2
+    places = np.floor(_local(middles, calendar) / step_s).astype(np.int64)
+    # A clock that is put back comes to some bins again.
+    first = int(places.min())
+    known = window.known
+    size = int(places.max()) - first + 1
+    sums = np.bincount(places[known] - first, weights=window.values[known], minlength=size).astype(np.float64)
+    counts = np.bincount(places[known] - first, minlength=size).astype(np.float64)
+    return sums, counts, first
+
+
+def _local(stamps_s: Floats, calendar: Calendar) -> Floats:
+    """What the calendar's clock shows at each instant, as seconds since its own epoch."""
+    local: Floats = stamps_s + calendar.offsets_s(stamps_s)
+    return local
 
 
 def _clock(table: Table, first_day: int) -> tuple[float, str]:
@@ -194,7 +205,7 @@ def _held_out(shapes: Table, sort: NDArray[np.int64]) -> float:
     return 1 - error / spread if spread > 0 else 0.0
 
 
-def _bursts(fine: MetricWindow, high: float) -> tuple[int, float, float, float, float]:
+def _bursts(fine: MetricWindow, high: float, calendar: Calendar) -> tuple[int, float, float, float, float]:
     """How many bursts, and the shares quiet, sudden, repeated and by_chance of `Habits`."""
     values = fine.values
     base = float(np.nanquantile(values, _BASE))
@@ -212,7 +223,7 @@ def _bursts(fine: MetricWindow, high: float) -> tuple[int, float, float, float, 
         return 0, quiet, *_NO_BURST
     rises_s = np.array([(start - last_calm[start]) * fine.step_s for start in came])
     sudden = float((rises_s <= max(_SUDDEN_S, fine.step_s) + 1e-6).mean())
-    return len(came), quiet, sudden, *_repeated(fine.stamps_s[came], fine)
+    return len(came), quiet, sudden, *_repeated(_local(fine.stamps_s[came], calendar), fine)
 
 
 def _repeated(onsets_s: Floats, fine: MetricWindow) -> tuple[float, float]:

@@ -12,11 +12,9 @@ refuses to count hours that nobody watched: neither their losses nor their calm.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-
-from predictscale.core.podstarts import Took, quantile_s
 
 UNWATCHED_S = 900.0
 """Between two looks further apart nothing is counted, except losses that a counter tells [s]."""
@@ -193,23 +191,6 @@ class Correlation:
     because: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreTime:
-    """How long after a loss a pool gives nodes again.
-
-    Args:
-        median_s: Half of the outages were shorter [s]; None before the first.
-        p90_s: Nine of ten were [s].
-        outages: How many were seen, one that goes on among them.
-        because: In words.
-    """
-
-    median_s: float | None
-    p90_s: float | None
-    outages: int
-    because: str
-
-
 def observed(
     record: Record, *, now: datetime, nodes: int, lost: int, window_s: float, prior: Prior
 ) -> Record:
@@ -347,19 +328,6 @@ def together_counts(records: Iterable[Record], correlated: float) -> float:
     if not sums.nodes:
         return 1.0
     return 1 + max(0.0, sums.nodes_squared / sums.nodes - 1) * correlated
-
-
-def restore_time(outages: Sequence[Took]) -> RestoreTime:
-    """How long outages last; one that goes on counts as longer than those that ended within its time."""
-    median, p90 = quantile_s(outages, 0.5), quantile_s(outages, 0.9)
-    if median is None or p90 is None:
-        return RestoreTime(median_s=None, p90_s=None, outages=0, because="no outage was seen")
-    (half_s, seen), (most_s, all_seen) = median, p90
-    text = (
-        f"of {len(outages)} outages half ended within {'' if seen else 'more than '}{half_s / 60:.0f} min, "
-        f"nine of ten within {'' if all_seen else 'more than '}{most_s / 60:.0f} min"
-    )
-    return RestoreTime(median_s=half_s, p90_s=most_s, outages=len(outages), because=text)
 
 
 def _windowed(record: Record, *, now: datetime, window_s: float, watched: bool) -> Record:

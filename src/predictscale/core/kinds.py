@@ -15,6 +15,7 @@ from enum import StrEnum
 from math import isnan, tanh
 from typing import Final
 
+from predictscale.core.calendar import Calendar
 from predictscale.core.habits import NEAR_ZERO, Habits, habits
 from predictscale.core.series import MetricWindow
 
@@ -36,6 +37,7 @@ SUDDEN: Final = 0.6
 LEAST_BURSTS: Final = 2
 """... and so many of them."""
 
+_UTC: Final = Calendar()
 _ENOUGH_DAYS = 14.0
 _SHORT_COSTS = 0.25
 _WORTH_SAYING = 0.1
@@ -81,15 +83,16 @@ class _Asked:
         return self.margin >= 0
 
 
-def classify(window: MetricWindow) -> Classified:
+def classify(window: MetricWindow, calendar: Calendar = _UTC) -> Classified:
     """Name the kind of a demand.
 
     Args:
         window: Its history, on bins of half an hour or finer; two weeks tell more than one.
+        calendar: By whose clock its days begin.
     """
     if too_little := _too_little(window):
         return Classified(kind=Kind.UNKNOWN, confidence=0.0, because=(too_little,), habits=None)
-    seen = habits(window)
+    seen = habits(window, calendar)
     if seen is None:
         return Classified(
             kind=Kind.UNKNOWN, confidence=0.0, because=("no demand was ever seen in it",), habits=None

@@ -12,7 +12,6 @@ from enum import StrEnum
 
 from predictscale.core.fleet import FleetState
 from predictscale.core.hazard import Prior, Record
-from predictscale.core.podstarts import Took
 
 
 class PoolStage(StrEnum):
@@ -184,8 +183,6 @@ class ZoneMemory:
         ready: Replicas that served at the last look.
         wanted: Replicas that were wanted then.
         trouble_at: When it last lost a node or announced to.
-        down_since: Since when it gives no nodes; None while it does.
-        outages: The last ones that ended.
         kept: Nodes that were wanted lately.
     """
 
@@ -193,8 +190,6 @@ class ZoneMemory:
     ready: int = 0
     wanted: int = 0
     trouble_at: datetime | None = None
-    down_since: datetime | None = None
-    outages: tuple[Took, ...] = ()
     kept: Kept = ()
 
 

@@ -387,16 +387,23 @@ def _worth(seen: Evidence, asked: float) -> tuple[bool, str]:
 
 
 def _week(seen: Evidence, rules: Rules) -> Reason:
-    what, days = "whole week", seen.lasted_s / DAY_S
-    if days >= _WEEK:
-        return _reason_of_week(Standing.PASS, seen, rules, f"{days:.2g} days hold every day of the week")
+    # What the other rules judged, which may be less than its mode has lasted.
+    what, days = "whole week", min(seen.lasted_s, seen.known_s + seen.unknown_s) / DAY_S
+    if days <= 0:
+        return _unknown(what, rules.week, "nothing is accounted for yet")
+    if days >= _WEEK - LEAST_OF_A_DAY:
+        return _reason_of_week(
+            Standing.PASS, seen, rules, f"{days:.2g} days were judged, which hold every day of the week"
+        )
     if seen.week_swing is None:
         said = "no weekend and workday are known, so nobody can tell whether they differ"
         return _unknown(what, rules.week, said)
     differ = f"weekends differ from workdays by {seen.week_swing:.0%} of the mean day"
     if seen.week_swing <= rules.week:
         return _reason_of_week(Standing.PASS, seen, rules, differ)
-    return _reason_of_week(Standing.FAIL, seen, rules, f"{differ}, and fewer than {_WEEK} days were seen")
+    return _reason_of_week(
+        Standing.FAIL, seen, rules, f"{differ}, and {days:.2g} days were judged, not {_WEEK}"
+    )
 
 
 def _reason_of_week(standing: Standing, seen: Evidence, rules: Rules, because: str) -> Reason:

@@ -85,7 +85,7 @@ def known(bins: MetricWindow, *, until: datetime) -> Known | None:
     if not places.size:
         return None
     first = int(places[0])
-    due = max(first, int((until - bins.start).total_seconds() // bins.step_s))
-    told = np.zeros(max(due, len(bins)), dtype=np.bool_)
-    told[: len(bins)] = bins.known
+    due = int((until - bins.start).total_seconds() // bins.step_s)
+    told = np.zeros(max(due, int(places[-1]) + 1), dtype=np.bool_)
+    told[places] = True
     return Known(bins.start + timedelta(seconds=first * bins.step_s), bins.step_s, told[first:])

@@ -70,6 +70,28 @@ def running_floor(
     return Floor(size(peak), because)
 
 
+class Standby(StrEnum):
+    """How far a replica is from serving, nearest first."""
+
+    RUNNING = "running"
+    ASLEEP = "asleep"  # weights out of the GPU, the process alive
+    LOADED_NODE = "loaded-node"  # a node with the image and the weights at hand
+    EMPTY_NODE = "empty-node"  # a node, and nothing on it
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A kind of standby that may be stocked.
+
+    Args:
+        standby: Which.
+        wake_s: From a decision until its replicas serve; 0 for running ones [s].
+    """
+
+    standby: Standby
+    wake_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warmth:
     """What the owner keeps ready beside `min_replicas`.
@@ -78,11 +100,13 @@ class Warmth:
         floors: By the calendar.
         costs: Of idle and of missing replicas; None for no floor by costs.
         every_s: Between decisions: a window that opens before the next one is asked for by this one [s].
+        tiers: The kinds of standby there are, `RUNNING` first; empty if only running ones are.
     """
 
     floors: tuple[CalendarFloor, ...] = ()
     costs: WarmCosts | None = None
     every_s: float = 0.0
+    tiers: tuple[Tier, ...] = ()
 
     def floor(
         self, forecast: Forecast | None, *, now: datetime, lead_s: float, size: Size, unit: str
@@ -106,28 +130,6 @@ class Warmth:
             )
         known = [floor for floor in found if floor is not None]
         return max(known, key=lambda floor: floor.replicas, default=None)
-
-
-class Standby(StrEnum):
-    """How far a replica is from serving, nearest first."""
-
-    RUNNING = "running"
-    ASLEEP = "asleep"  # weights out of the GPU, the process alive
-    LOADED_NODE = "loaded-node"  # a node with the image and the weights at hand
-    EMPTY_NODE = "empty-node"  # a node, and nothing on it
-
-
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """A kind of standby that may be stocked.
-
-    Args:
-        standby: Which.
-        wake_s: From a decision until its replicas serve; 0 for running ones [s].
-    """
-
-    standby: Standby
-    wake_s: float
 
 
 @dataclass(frozen=True, slots=True)

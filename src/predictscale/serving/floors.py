@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from predictscale.core.decide import floor_in_force
+from predictscale.core.decide import floor_in_force, standby_for
 from predictscale.core.floors import EVERY_DAY, WEEKDAYS, CalendarFloor, Days
 from predictscale.core.plan import Decision, Stage
 from predictscale.serving.readers import Latest, Now
@@ -32,6 +32,15 @@ class RuleView(BaseModel):
     )
 
 
+class StandbyView(BaseModel):
+    """A kind of standby, and how many replicas of it cover what may come while the next kind starts."""
+
+    kind: str = Field(description="running, asleep, loaded-node or empty-node.")
+    wake_s: float = Field(description="From a decision until its replicas serve.")
+    replicas: int
+    because: str
+
+
 class FloorsView(BaseModel):
     """The floors of one workload."""
 
@@ -40,6 +49,10 @@ class FloorsView(BaseModel):
     warm_replicas: int
     because: str = Field(description="The words of the decision's step, and those of the floor.")
     rules: list[RuleView]
+    standby: list[StandbyView] = Field(
+        description="For whoever keeps them, as nobody can ask KEDA for a sleeping replica or a node; empty "
+        "without wake times in `warmth`, or without a forecast."
+    )
 
 
 def floors_view(decision: Decision, *, now: datetime) -> FloorsView:
@@ -57,6 +70,15 @@ def floors_view(decision: Decision, *, now: datetime) -> FloorsView:
         warm_replicas=policy.warm_replicas,
         because="; ".join(dict.fromkeys((*words, floor.because))),
         rules=[_rule(rule, now=now) for rule in policy.warmth.floors],
+        standby=[
+            StandbyView(
+                kind=stock.tier.standby,
+                wake_s=stock.tier.wake_s,
+                replicas=stock.replicas,
+                because=stock.because,
+            )
+            for stock in standby_for(decision)
+        ],
     )
 
 

@@ -11,7 +11,6 @@ need decides, as it does live.
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
-from math import ceil
 
 import numpy as np
 
@@ -20,9 +19,9 @@ from predictscale.core.demand import WorkloadId
 from predictscale.core.events import PlannedEvent, planned, usual
 from predictscale.core.forecast import Forecast
 from predictscale.core.hpa import SYNC_S
-from predictscale.core.series import Floats, MetricWindow, floor_to_grid
+from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.errors import TryNextForecaster
-from predictscale.forecasters.base import LEVELS, Fitted, Forecaster
+from predictscale.forecasters.base import Fitted, Forecaster
 from predictscale.forecasters.chain import FittedChain, fit_chain, following, require_credible
 from predictscale.forecasters.native import Ask, NativeFitted, predict_together
 from predictscale.forecasters.robust import highest
@@ -31,8 +30,6 @@ from predictscale.forecasters.tournament import Crowned
 _DAY_S = 86_400.0
 _AHEAD = 240
 """Ticks whose forecasts are made with the one that is asked for."""
-_AT_ONCE = 960
-"""Ticks whose forecasts are asked for together."""
 _KEPT_FITS = 4
 _RECENT_S = 3600.0
 """As the chain: what is credible now is measured by the highest of this long, too."""
@@ -193,49 +190,3 @@ def _alone(fitted: FittedChain, window: MetricWindow, steps: int) -> Forecast | 
         return fitted.predict(window, steps=steps)
     except TryNextForecaster:
         return None
-
-
-def forecast_track(
-    foresight: Foresight,
-    *,
-    start: datetime,
-    ticks: int,
-    lead_s: float,
-    levels: Sequence[float] = LEVELS,
-    tick_s: float = SYNC_S,
-    told: Callable[[int], None] | None = None,
-) -> Floats:
-    """The quantiles of the highest demand over [tick, tick + lead], for every tick.
-
-    Args:
-        foresight: Who forecasts, at least `lead_s` beyond a tick.
-        start: The first tick.
-        ticks: How many, n.
-        lead_s: Length of the window [s].
-        levels: Quantile levels within those that forecasters give, q of them.
-        tick_s: Between two ticks [s].
-        told: Called with the number of ticks done, for those who show progress.
-
-    Returns:
-        Shape (n, q); NaN where there is no forecast.
-
-    Raises:
-        ForecastTooShort: `foresight` does not reach over the lead.
-    """
-    table = np.full((ticks, len(levels)), np.nan)
-    for first in range(0, ticks, _AT_ONCE):
-        part = [start + timedelta(seconds=i * tick_s) for i in range(first, min(first + _AT_ONCE, ticks))]
-        forecasts = foresight.of_ticks(part)
-        known: dict[tuple[int, int, int], list[float]] = {}
-        for place, (tick, forecast) in enumerate(zip(part, forecasts, strict=True), first):
-            until = tick + timedelta(seconds=lead_s)
-            if forecast is not None:
-                # Ticks whose windows touch the same bins of one forecast are told the same.
-                first_s, last_s = ((at - forecast.origin).total_seconds() for at in (tick, until))
-                key = (id(forecast), int(first_s // foresight.step_s), ceil(last_s / foresight.step_s - 1e-9))
-                if key not in known:
-                    known[key] = [forecast.peak(level=level, since=tick, until=until) for level in levels]
-                table[place] = known[key]
-        if told is not None:
-            told(first + len(part))
-    return table

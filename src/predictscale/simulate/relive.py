@@ -19,6 +19,7 @@ import numpy as np
 from predictscale.control.asks import Goal, Subject
 from predictscale.control.idleness import Idleness
 from predictscale.control.observe import observation
+from predictscale.control.recall import ReadyBefore
 from predictscale.control.rhythm import kept_s, relived_s, watched_s
 from predictscale.control.step import StepMemory, step
 from predictscale.control.tracker import Grid
@@ -169,6 +170,8 @@ class _Life:
     async def tick(self, at: datetime) -> Decision:
         """Decide at `at`."""
         if self._memory is None:
+            if self._tuning is not None:
+                await self._tuning.wake(at)
             self._memory = self._relive(at)
         bins = self._bins(at)
         forecast = self.foresight(at)
@@ -242,4 +245,20 @@ def _tuning(past: Past, goal: Goal) -> SelfTuning:
         history_s=past.grid.history_s,
     )
     shelf = TuningShelf(History(path=None, meters=Meters()))
-    return SelfTuning(subject, goal, tuner=RollingTuner(every_s=goal.every_s), shelf=shelf)
+    tuner = RollingTuner(every_s=goal.every_s)
+    return SelfTuning(subject, goal, tuner=tuner, shelf=shelf, ready=_ready_before(past))
+
+
+def _ready_before(past: Past) -> ReadyBefore | None:
+    """Who tells the ready replicas before the start, as live; None where none were recorded."""
+    ready = past.live.get(SignalName.READY)
+    if ready is None:
+        return None
+
+    async def read(*, start: datetime, end: datetime) -> MetricWindow:
+        step_s = past.grid.step_s
+        first = floor_to_grid(max(start, ready.start + timedelta(seconds=step_s - ready.step_s)), step_s)
+        told, each = ready.between(first, end), round(step_s / ready.step_s)
+        return MetricWindow(first, step_s, told.values[each - 1 :: each])
+
+    return read

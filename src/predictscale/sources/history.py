@@ -33,7 +33,8 @@ class History:
     """Bins of many series, on disk if there is a path, else in memory.
 
     `store` writes to memory; `flush` puts it on disk, and happens by itself only when
-    much is waiting and on `aclose`: call it now and then.
+    much is waiting and on `aclose`: call it now and then. While the disk takes nothing, `store` does not
+    try: a lock that is waited for at each bin of a thousand series would hold up their decisions.
 
     Args:
         path: The sqlite file; None keeps everything in memory.
@@ -52,6 +53,8 @@ class History:
             )
         self._waiting: dict[tuple[SeriesKey, int], Block] = {}
         self._waiting_blobs: dict[str, tuple[bytes, float | None]] = {}
+        # Whether the last flush failed: until one succeeds, only those who ask for it wait for the disk.
+        self._stuck = False
 
     async def load(self, key: SeriesKey, start: datetime, end: datetime) -> MetricWindow:
         """The bins of [start, end); gaps where nothing is known."""
@@ -123,7 +126,7 @@ class History:
                 block = self._waiting.setdefault((key, number), Block.blank(key.bins_per_block))
                 values = window.values[in_range]
                 block.put(Block(values, np.ones(values.size, dtype=bool)), in_block)
-            return len(self._waiting) if self._file is not None else 0
+            return len(self._waiting) if self._file is not None and not self._stuck else 0
 
     def _covered(self, key: SeriesKey) -> list[tuple[datetime, datetime]]:
         with self._lock:
@@ -158,6 +161,7 @@ class History:
             if not (self._waiting or self._waiting_blobs):
                 return
             damaged = self._try(self._write, otherwise=None)
+            self._stuck = damaged is None
             if damaged is not None:
                 self._count_damaged(damaged)
                 self._waiting.clear()

@@ -11,6 +11,9 @@ from typing import Any
 
 from predictscale.errors import RebuildCache
 
+_BESIDE = ("-wal", "-shm")
+_SET_ASIDE = 3
+"""So many damaged files are kept for whoever wants to know why."""
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH}
 
 
@@ -110,15 +113,21 @@ def fault_of(error: sqlite3.Error | OSError) -> str:
 def set_aside(path: Path) -> Path:
     """Rename a damaged file, with sqlite's files beside it, to the next free `<name>.damaged-N`.
 
+    Of those that were set aside before, the newest stay: what is damaged time and again fills no disk.
+
     Raises:
         OSError: The folder does not allow it.
     """
-    taken = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{taken}")).exists():
-        taken += 1
+    prefix = f"{path.name}.damaged-"
+    names = (file.name.removeprefix(prefix) for file in path.parent.iterdir() if file.name.startswith(prefix))
+    taken = sorted(int(number) for number in names if number.isdecimal())
+    aside = path.with_name(f"{prefix}{(taken[-1] if taken else 0) + 1}")
     path.rename(aside)
-    for suffix in ("-wal", "-shm"):
+    for suffix in _BESIDE:
         beside = path.with_name(path.name + suffix)
         if beside.exists():
             beside.rename(aside.with_name(aside.name + suffix))
+    for number in taken[: max(0, len(taken) + 1 - _SET_ASIDE)]:
+        for suffix in ("", *_BESIDE):
+            path.with_name(f"{prefix}{number}{suffix}").unlink(missing_ok=True)
     return aside

@@ -230,6 +230,13 @@ function floorParts(answer: Floors, word: Word): Child[] {
             : rule.next_start ? whole(when(rule.next_start)) : "never again",
         ]),
       ),
+    // An archive of before does not tell it.
+    !!answer.standby?.length &&
+      table(
+        "Standing by for what may come while the next kind starts",
+        ["Standby", "Replicas#", "Serves after#", "Why"],
+        answer.standby.map((one) => [one.kind, count(one.replicas), duration(one.wake_s), one.because]),
+      ),
   ];
 }
 

@@ -1,0 +1,90 @@
+"""The service as a whole: how it ends, and the work between ticks."""
+
+import asyncio
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_desk import until
+from predictscale.bootstrap.service import Service
+from predictscale.clock import ManualClock
+from predictscale.config.load import load_service
+from predictscale.sources.history import History
+from predictscale.sources.replay import ReplaySource
+from predictscale.sources.synthetic import shop_requests
+from scenes import MORNING, SIGNALS
+
+_LOOPBACK = {"host": "127.0.0.1", "port": 0}
+_SHOP = {
+    "namespace": "prod",
+    "name": "shop",
+    "query": "shop_demand",
+    "capacity_per_replica": 80,
+    "max_replicas": 100,
+    "forecasters": ["last-value"],
+}
+
+
+async def started(clock: ManualClock, **more: Any) -> Service:
+    """A service of one workload, which the test ends."""
+    settings = load_service(
+        env={},
+        overrides={
+            "grpc": {**_LOOPBACK, "drain_s": 0, "grace_s": 1},
+            "http": _LOOPBACK,
+            "metrics": _LOOPBACK,
+            "loop": {"history_s": 2 * 86400},
+            "workloads": [_SHOP],
+            **more,
+        },
+    )
+    source = ReplaySource({"shop_demand": shop_requests(seed=7)}, clock=clock)
+    service = Service(settings, clock=clock, source=source, signals=lambda _: SIGNALS)
+    await service.start()
+    return service
+
+
+async def ticks(service: Service, clock: ManualClock, count: int) -> None:
+    """Let ticks pass."""
+    for _ in range(count):
+        before = service._ticks
+        clock.advance(15)
+        await until(lambda before=before: service._ticks > before)  # type: ignore[misc] # bound at once
+
+
+async def test_a_reader_that_reads_no_more_does_not_keep_the_service_from_ending(tmp_path: Path) -> None:
+    cache = tmp_path / "cache.db"
+    service = await started(ManualClock(MORNING), cache={"path": str(cache)})
+    with socket.create_connection(("127.0.0.1", service.http_port)) as reader:
+        await asyncio.to_thread(reader.sendall, 40 * b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+        # The first byte is there: it is being answered.
+        await asyncio.to_thread(reader.recv, 1)
+        async with asyncio.timeout(20):
+            await service.stop()
+    assert cache.stat().st_size > 0
+
+
+async def test_a_slow_disk_is_not_asked_for_more_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, may_end = ManualClock(MORNING), threading.Event()
+    begun: list[float] = []
+
+    def slowly(_: History, before_s: float) -> None:
+        begun.append(before_s)
+        may_end.wait(10)
+
+    monkeypatch.setattr(History, "_prune", slowly)
+    service = await started(clock)
+    try:
+        await ticks(service, clock, 24)
+        await until(lambda: bool(begun))
+        assert len(begun) == 1
+        may_end.set()
+        await until(lambda: not service._house.busy)
+        await ticks(service, clock, 4)
+        await until(lambda: len(begun) == 2)
+    finally:
+        may_end.set()
+        await service.stop()
