@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run demo test check bench proto docs screenshots format clean
+.PHONY: run demo test check check-types check-style check-page bench proto docs screenshots format clean
 
 run: .venv/.installed
 	$(BIN)/predictscale demo
@@ -17,19 +17,28 @@ test: .venv/.installed-dev
 	scripts/install-deploy-tools
 	$(BIN)/pytest $(PYTEST_ARGS)
 
+# Types take as long as all the rest.
 check: .venv/.installed-dev
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-style check-page
+
+check-types: .venv/.installed-dev
+	$(BIN)/mypy
+
+check-style: .venv/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/predictscale check predictscale.example.yaml
 	$(BIN)/predictscale check --service predictscale.example.yaml \
 	  $$(grep -rl --include='*.yaml' '^kind: ScaledObject' deploy/examples)
+
+check-page: .venv/.installed-dev
 	scripts/check-page
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.rpc --out benchmarks/results/rpc.json
 	$(BIN)/python -m benchmarks.page --quick --out benchmarks/results/local/page-quick.json
+	$(BIN)/python -m benchmarks.live --quick --out benchmarks/results/local/live-quick.json
 	$(BIN)/python -m benchmarks.forecast --quick --out benchmarks/results/local/forecast-quick.json
 	$(BIN)/python -m benchmarks.forecast_cost --quick
 	$(BIN)/python -m benchmarks.tune_cost --quick

@@ -110,12 +110,7 @@ def test_at_least_eleven_of_twelve_are_of_the_kind_that_they_were_made_of(
 def test_savings_are_those_of_the_backtest_to_the_last_replica_hour(
     told: dict[str, Any], folder: Path
 ) -> None:
-    # One of each kind, and the first, whose capacity is an estimate; all went the same way.
-    of_kinds = {workload["kind"]["kind"]: workload for workload in told["workloads"]}
-    estimated = next(one for one in told["workloads"] if one["capacity"]["source"] == "estimated")
-    chosen = {one["workload"]: one for one in (*of_kinds.values(), estimated)}
-    assert len(chosen) >= 4
-    for workload in chosen.values():
+    for workload in told["workloads"]:
         report = replayed(workload["replay"]["command"], folder)
         assert report["policies"] == workload["replay"]["policies"]
         hours = {row["policy"]: row["replica_hours"] for row in report["policies"]}

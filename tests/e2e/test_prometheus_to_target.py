@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from exporter import Exporter
 from keda_client import KedaClient, ScaledObject
@@ -59,7 +60,7 @@ class DailyRamp:
         """Requests per second at an instant."""
         return float(self.rps(np.asarray(at_s)))
 
-    def rps(self, at_s: Floats) -> Floats:
+    def rps(self, at_s: NDArray[np.floating]) -> Floats:
         """The same at each of many, in seconds since the epoch."""
         into_s = (at_s - self.begins_s) % DAY_S
         climbed = np.where(into_s < RAMP_S + 3600, np.clip(into_s / RAMP_S, 0, 1), 0.0)
