@@ -38,7 +38,7 @@ def kept_of(service: ServiceProcess, *, before: str | None = None) -> list[dict[
 
 def test_after_a_kill_past_decisions_are_told_as_they_were(tmp_path: Path) -> None:
     with demo(tmp_path) as first:
-        until(lambda: (first.metric("predictscale_archive_decisions_total") or 0) >= 16)
+        until(lambda: (first.metric("predictscale_archive_decisions_total") or 0) >= 24)
         told = kept_of(first)
         os.kill(first.pid, signal.SIGKILL)
     with demo(tmp_path) as second:
