@@ -50,6 +50,8 @@ def kubectl(arguments: Sequence[str]) -> None:
     match words:
         case ["apply", "-k", folder]:
             _kinds(_run(str(TOOLS / "kubectl"), "kustomize", folder))
+        case ["create", "namespace", name]:
+            _namespace(name)
         case ["apply", "-f", "-"]:
             _apply(sys.stdin.read())
         case ["apply", "-f", file]:
@@ -74,6 +76,14 @@ def _kinds(manifests: str) -> list[dict[str, Any]]:
     if not found or not all({"apiVersion", "kind", "metadata"} <= set(one) for one in found):
         refuse("applied: no manifests")
     return found
+
+
+def _namespace(name: str) -> None:
+    """Whether something is applied into such a one afterwards: an overlay of the checkout names it."""
+    overlays = (ROOT / "deploy" / "kustomize" / "overlays").glob("*/kustomization.yaml")
+    if name not in {yaml.safe_load(overlay.read_text())["namespace"] for overlay in overlays}:
+        refuse(f"kubectl create namespace {name}: no overlay names it")
+    sys.stdout.write(f"namespace/{name} created\n")
 
 
 def _apply(manifests: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fake_desk import until
-from predictscale.bootstrap.service import Service
+from predictscale.bootstrap.service import PortTaken, Service, _listen
 from predictscale.clock import ManualClock
 from predictscale.config.load import load_service
 from predictscale.sources.history import History
@@ -88,3 +88,57 @@ async def test_a_slow_disk_is_not_asked_for_more_while_it_works(monkeypatch: pyt
     finally:
         may_end.set()
         await service.stop()
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+_needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1")
+
+
+@_needs_ipv6
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [
+        ("::", {"127.0.0.1", "::1"}),
+        ("::1", {"::1"}),
+        ("127.0.0.1", {"127.0.0.1"}),
+    ],
+)
+async def test_all_three_ports_listen_on_ipv6_and_the_wildcard_on_both(host: str, reached: set[str]) -> None:
+    where = {"host": host, "port": 0}
+    service = await started(
+        ManualClock(MORNING), grpc={**where, "drain_s": 0, "grace_s": 1}, http=where, metrics=where
+    )
+    try:
+        for port in (service.grpc.port, service.http_port, service.metrics_port):
+            assert {near for near in ("127.0.0.1", "::1") if await _answers(near, port)} == reached
+        shown = f"[{host}]" if ":" in host else host
+        assert f"http://{shown}:{service.http_port}/" in service.addresses()[1]
+        assert f" {shown}:{service.grpc.port} " in service.addresses()[0]
+    finally:
+        await service.stop()
+
+
+async def _answers(host: str, port: int) -> bool:
+    """Whether somebody takes a connection there."""
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+@_needs_ipv6
+async def test_a_port_of_ipv6_that_is_taken_is_told_as_such() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"port {port} on ::1"):
+            _listen("::1", port)

@@ -107,3 +107,20 @@ async def test_what_nobody_follows_is_neither_noted_nor_kept_in_memory(history: 
 def _only_key(kept: ShadowBook) -> str:
     (record,) = kept._records.values()
     return f"{record.key}#counterfactual"
+
+
+async def test_a_record_of_a_time_that_is_still_to_come_is_begun_anew(history: History) -> None:
+    """The clock was ahead by a day, and is set back: while the service runs, or while it did not."""
+    running = book(history)
+    await noted(running, 86_400, 87_000)
+    running.note(decided(600))
+    assert running.meter(CHAT) is None
+    await noted(running, 600, 1200)
+    assert 0 < known_s(running) < 600
+    ahead = book(history)
+    await noted(ahead, 86_400, 90_000)
+    await ahead.stop()
+    again = book(history)
+    await noted(again, 1200, 1800)
+    assert 0 < known_s(again) < 600
+    await history.aclose()

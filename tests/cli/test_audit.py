@@ -23,7 +23,9 @@ from predictscale.cli.auditjob import Asked, Job, _judged, estimated_capacity, e
 from predictscale.cli.auditpage import page
 from predictscale.cli.auditread import Reading, Subject, _named, read
 from predictscale.cli.auditrun import Found, write_trace
+from predictscale.cli.discover import Told
 from predictscale.clock import ManualClock
+from predictscale.config.detect import Detected
 from predictscale.config.settings import ServiceSettings, WorkloadSettings
 from predictscale.core.calendar import Calendar
 from predictscale.core.demand import Signal, SignalName, WorkloadId
@@ -129,6 +131,18 @@ def test_what_is_too_much_to_tell_is_counted() -> None:
     assert run.exit_code == 0, run.output
     assert run.stderr.splitlines()[-1] == "left out: 2 more, which --out, --html and --json tell"
     assert len(run.stderr.splitlines()) == 41
+
+
+def test_what_discover_leaves_out_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def looked(*_: Any) -> Told:
+        lines = tuple(f"ml/job-{place}: is no workload" for place in range(41))
+        return Told(Detected((), lines), ())
+
+    monkeypatch.setattr("predictscale.bootstrap.configure_logging", lambda **_: None)
+    monkeypatch.setattr(sys.modules["predictscale.cli.discover"], "_look", looked)
+    run = CliRunner().invoke(app, ["discover"])
+    assert "left out: 1 more, which --json tells\n" in run.stderr
+    assert run.stderr.count("left out: ml/job-") == 40
 
 
 @pytest.mark.usefixtures("one_workload")
@@ -283,7 +297,8 @@ async def test_a_workload_that_is_younger_than_the_audit_has_no_gaps_before_its_
     assert young.ready is not None
     assert young.ready.start == young.demand.start
     assert len(young.ready) == len(young.demand)
-    found = await asyncio.to_thread(examine, young)
+    # Without a fleet nothing says what a replica serves, so there is no replay to wait for.
+    found = await asyncio.to_thread(examine, replace(young, ready=None))
     assert found["history"]["known_share"] == 1.0
     assert found["history"]["days"] == 5.0
     assert found["kind"]["kind"] == "always-on"
@@ -293,9 +308,28 @@ async def test_of_a_workload_that_is_too_young_to_be_replayed_its_age_is_said() 
     young = await read_of(_Told(AT - timedelta(days=5), 4.0), asked=replace(ASKED, replay_days=7.0))
     found = await asyncio.to_thread(examine, young)
     assert found["replay"]["why_not"] == (
-        "7 days are to be replayed, and its history has 5.0; something must come before, which the first "
-        "decisions learn from"
+        "needs more than 7 days of history to replay so many, has 5.0; something must come before, which the "
+        "first decisions learn from"
     )
+
+
+async def test_of_a_workload_that_fell_silent_that_is_said_and_no_option_that_nobody_gave() -> None:
+    asked = replace(ASKED, replay_days=2.0)
+    values = np.where(np.arange(5 * 288) < 2 * 288, 40.0, np.nan)
+    gone = replace(job("ml/chat", MetricWindow(MONDAY, STEP_S, values)), capacity=20.0, asked=asked)
+    found = await asyncio.to_thread(examine, gone)
+    assert found["replay"]["why_not"] == ("no demand is known from 2026-03-05T00:00Z on, so nothing to score")
+
+
+@pytest.mark.parametrize(("days", "part"), [(2.0, "2 days"), (None, "35 % of each history")])
+def test_the_title_tells_what_was_read_from_what_was_replayed(
+    days: float | None, part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = replace(ASKED, replay_days=days)
+    show(document(Found(workloads=[examine(job("ml/chat", demand()))]), READING, asked))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Workloads, read from 2026-03-02T00:00:00Z to 2026-03-07T00:00:00Z, the last" in said
+    assert f"the last {part} replayed" in said
 
 
 async def test_a_fleet_that_could_not_be_read_is_not_said_to_be_unrecorded(

@@ -1,9 +1,11 @@
 """Numbers that cannot be are refused with the option that they came by, before anything is asked or read."""
 
 import pytest
+from fastapi import FastAPI
 from typer.testing import CliRunner
 
 from predictscale.cli import app
+from served_app import served_app
 
 NOWHERE = ("--prometheus", "http://127.0.0.1:9")
 
@@ -41,13 +43,24 @@ def test_days_are_named_as_the_command_that_was_run_names_them(given: tuple[str,
     "given",
     [
         ("--capacity-per-replica", "nan"), ("--capacity-per-replica", "0"), ("--lead-time-s", "-1"),
-        ("--lead-time-s", "inf"), ("--slo-violation", "2"), ("--wait-s", "nan"), ("--max", "0"),
+        ("--lead-time-s", "inf"), ("--lead-time-s", "1e9"), ("--slo-violation", "2"), ("--wait-s", "nan"),
+        ("--max", "0"),
     ],
 )  # fmt: skip
 def test_what_tune_cannot_use_is_named(given: tuple[str, str]) -> None:
     run = CliRunner().invoke(app, ["tune", "--trace", "nowhere.csv", "--capacity-per-replica", "1", *given])
     assert run.exit_code == 2
     assert given[0] in run.stderr.partition(";")[0]
+
+
+@pytest.mark.parametrize("command", ["audit", "discover"])
+def test_who_answers_and_refuses_is_not_said_to_be_out_of_reach(command: str) -> None:
+    """FastAPI's 404 stands for whatever is no Prometheus, or wants a token."""
+    with served_app(FastAPI()) as url:
+        run = CliRunner().invoke(app, [command, "--prometheus", url])
+    assert run.exit_code == 1
+    assert "HTTP 404" in run.stderr
+    assert run.stderr.endswith(f"; is {url} the base URL of a Prometheus that lets you ask it?\n")
 
 
 def test_who_does_not_answer_is_named() -> None:

@@ -192,6 +192,12 @@ def test_what_is_no_number_is_left_to_the_service_to_judge(asked: Asked, number:
     assert run.exit_code == 0, run.output
 
 
+def test_no_column_of_a_what_if_is_called_what_a_row_is(asked: Asked) -> None:
+    said = " ".join(asked.run("whatif", "prod/chat").output.split())
+    assert "Peak fleet: fixed, for the highest demand that came." in said
+    assert "to static" not in said
+
+
 def test_a_canary_of_named_ones_and_of_none(asked: Asked) -> None:
     many(asked.gate, EIGHT)
     run = asked.run("canary", "plan", "llm/m1", "llm/m2", "--share", "0.5")

@@ -15,7 +15,9 @@ from past_scenes import decided, rising
 from predictscale.cli import app
 from predictscale.cli.top import Asked, Seen, frame, look
 from predictscale.clock import ManualClock
+from predictscale.control.moneybook import Money, MoneyBook
 from predictscale.control.store import DecisionStore
+from predictscale.core.cost import Spend
 from predictscale.core.demand import WorkloadId
 from predictscale.serving.rest import create_app
 from served_app import served_app
@@ -28,6 +30,7 @@ class Served:
 
     url: str
     store: DecisionStore
+    money: MoneyBook
 
     def decide(self, name: str, demand: float | None, *, namespace: str = "prod", most: int = 100) -> None:
         forecast = None if demand is None else rising(0)
@@ -48,10 +51,11 @@ class Served:
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    store, clock = DecisionStore(), ManualClock(NOON)
-    rest = create_app(store=store, desk=closed_desk(store, clock), now=clock.now, ready=lambda: True)
+    store, clock, money = DecisionStore(), ManualClock(NOON), MoneyBook()
+    desk = closed_desk(store, clock)
+    rest = create_app(store=store, desk=desk, now=clock.now, ready=lambda: True, money=money)
     with served_app(rest) as url:
-        yield Served(url, store)
+        yield Served(url, store, money)
 
 
 def drawn(*, lost: str | None, asked: Asked, rows: int | None = None) -> str:
@@ -81,6 +85,16 @@ def test_the_head_tells_the_fleet_in_one_line(served: Served) -> None:
     assert "1 workloads, 0 waiting, 0 refused" in head
     assert "31 wanted, 4 ready" in head
     assert "12:00:00 UTC" in head
+
+
+def test_what_the_fleet_costs_is_told_with_what_it_is_the_cost_of(served: Served) -> None:
+    hourly = Spend(currency="EUR", money=12.5, replica_h=3, gpu_h=None)
+    served.money.put(WorkloadId("prod", "chat"), Money(at=NOON, currency="EUR", hourly=hourly))
+    for name in ("chat", "shop"):
+        served.decide(name, 305)
+    head = " ".join(served.say("--once").split())
+    assert "2 workloads, 0 waiting" in head
+    assert "12.50 EUR/h for 3 replicas of 1 workload ·" in head
 
 
 def test_filters_and_order_are_the_services(served: Served) -> None:

@@ -1,10 +1,12 @@
 """What a tracker shows of its models and its data, for people who ask why."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from inline_fits import InlineFits
 from made_series import shop
 from predictscale.config.auto import Choice, Undecided
 from predictscale.config.presets import load_presets
@@ -14,8 +16,10 @@ from predictscale.control.fitting import Fitting
 from predictscale.control.reading import Readable
 from predictscale.control.shelf import ModelShelf, ShelvedModel
 from predictscale.core.demand import SignalName
+from predictscale.core.series import MetricWindow
 from predictscale.core.state import author_of
-from predictscale.forecasters.chain import FittedChain, Skipped, fit_chain
+from predictscale.errors import FitFailed
+from predictscale.forecasters.chain import ChainResult, FittedChain, Skipped, fit_chain
 from predictscale.forecasters.naive import LastValue
 from predictscale.forecasters.registry import resolve
 from predictscale.forecasters.standings import Standing
@@ -160,6 +164,32 @@ async def test_reasons_and_skipped_ones_outlive_a_restart() -> None:
     assert (found.skipped, found.notes, found.boundary) == (put.skipped, put.notes, put.boundary)
     told = Fitting(chain=settings.forecasters, model=found)
     assert told.standings == (Standing("last-value", 1.0, because="it won"),)
+
+
+class NoFits(InlineFits):
+    """Nobody fits."""
+
+    async def fit(self, names: Sequence[str], window: MetricWindow, **_: object) -> ChainResult:
+        """Refuse."""
+        raise FitFailed(f"{names} on {window.end}: switched off")
+
+
+async def test_a_fit_of_a_time_that_is_still_to_come_is_left_on_the_shelf() -> None:
+    """The clock was ahead when it was made, and is right now."""
+    scene = Scene()
+    first = scene.tracker()
+    await scene.run(first, ticks=2)
+    await first.stop()
+    settings, shelf = settings_of(), ModelShelf(scene.history, step_s=GRID.step_s)
+    kept = await shelf.get(settings)
+    assert kept is not None
+    await shelf.put(settings, replace(kept, boundary=MORNING + timedelta(days=400)))
+    scene.fits = NoFits()
+    again = scene.tracker()
+    assert (await scene.run(again, ticks=2)).forecast is None
+    assert again.fitting(scene.clock.now()).model is None
+    scene.fits = InlineFits()
+    assert (await scene.run(scene.tracker(), ticks=2)).forecast is not None
 
 
 async def test_a_tracker_shows_its_history_and_how_old_each_signal_is() -> None:

@@ -258,6 +258,25 @@ async def test_a_change_of_the_answer_is_logged_with_the_steps_that_made_it() ->
     assert set(told[-1]["steps"]) == {step.stage.value for step in newest.plan.steps}
 
 
+async def test_where_keda_is_told_no_number_the_log_says_so() -> None:
+    stage = Stage()
+    source = stage.scenes[SHOP].source
+    source.down = True
+    with capture_logs() as logs:
+        async with stage.running(SHOP):
+            await stage.decided(SHOP)
+            await stage.tick(SHOP)
+            source.down = False
+            await stage.tick(SHOP)
+    told = [line for line in logs if line["event"] == "decision"]
+    newest = stage.store.latest(SHOP)
+    assert newest is not None
+    assert [(line["published"], line["before"], line["health"]) for line in told] == [
+        ("UNAVAILABLE", None, "unknown"),
+        (newest.answer.published, "UNAVAILABLE", newest.plan.health.value),
+    ]
+
+
 async def test_known_settings_change_nothing() -> None:
     stage = Stage()
     async with stage.running(SHOP):
@@ -306,8 +325,9 @@ class DeafTracker:
 
 @pytest.mark.parametrize("replaced", [True, False])
 async def test_a_tick_that_ends_after_its_tracker_was_replaced_or_dropped_publishes_nothing(
-    *, replaced: bool
+    monkeypatch: pytest.MonkeyPatch, *, replaced: bool
 ) -> None:
+    monkeypatch.setattr("predictscale.control.loop._FAREWELL_S", 0.01)
     stage = Stage()
     trackers: list[DeafTracker] = []
 
@@ -327,6 +347,52 @@ async def test_a_tick_that_ends_after_its_tracker_was_replaced_or_dropped_publis
     trackers[0].gate.set()
     await until(lambda: len(asyncio.all_tasks()) == 1)
     assert [d.policy.max_replicas for d in stage.store] == ([2] if replaced else [])
+
+
+class Keeper(DeafTracker):
+    """Takes its time to put its record where its successor looks for it."""
+
+    def __init__(self, settings: WorkloadSettings, *, shelf: list[str], may_end: asyncio.Event) -> None:
+        super().__init__(settings)
+        self.shelf, self.may_end = shelf, may_end
+        self.found: list[str] | None = None
+        self.gate.set()
+
+    async def tick(self, at: datetime) -> Decision:
+        """Look at the shelf."""
+        self.found = list(self.shelf)
+        return await super().tick(at)
+
+    async def stop(self) -> None:
+        """Fill it."""
+        await self.may_end.wait()
+        self.shelf.append("a record")
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+async def test_who_follows_a_workload_anew_waits_for_the_records_of_before_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, *, stuck: bool
+) -> None:
+    monkeypatch.setattr("predictscale.control.loop._FAREWELL_S", 0.02 if stuck else 30.0)
+    stage, may_end, shelf = Stage(), asyncio.Event(), list[str]()
+    keepers: list[Keeper] = []
+
+    def follow(settings: WorkloadSettings) -> Tracker:
+        keepers.append(Keeper(settings, shelf=shelf, may_end=may_end))
+        return cast("Tracker", keepers[-1])
+
+    loop = Loop(follow=follow, store=stage.store, clock=stage.clock, tick_s=TICK_S, meters=stage.meters)
+    loop.track(settings_of(max_replicas=99))
+    await stage.decided(SHOP)
+    loop.track(settings_of(max_replicas=2))
+    if not stuck:
+        await asyncio.sleep(0.01)
+        assert keepers[1].found is None
+        may_end.set()
+    await stage.decided(SHOP)
+    assert keepers[1].found == ([] if stuck else ["a record"])
+    may_end.set()
+    await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
 async def test_a_workload_that_is_untracked_is_forgotten_and_its_work_is_cancelled() -> None:

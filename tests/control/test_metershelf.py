@@ -90,3 +90,13 @@ async def test_damaged_books_are_left_aside(history: History, blob: bytes) -> No
     assert savings is not None
     assert savings.known_s == 15.0
     assert savings.until == at(0) + timedelta(seconds=15)
+
+
+async def test_books_of_a_time_that_is_still_to_come_are_left_aside(history: History) -> None:
+    """The clock was ahead: nothing would be put on them until it is there again."""
+    shelf = MeterShelf(history)
+    await shelf.put("prod/chat", worked(), at=at(60.0))
+    for now, restored in ((at(60.0 - 3601), False), (at(60.0 - 3599), True), (at(90.0), True)):
+        meter = CounterfactualMeter()
+        assert await shelf.restore("prod/chat", meter, now=now) is restored
+        assert (meter.savings() is not None) is restored

@@ -1,5 +1,6 @@
 """What is seen of pools: silence is not zero, and nothing is counted twice."""
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -184,3 +185,127 @@ async def test_only_what_is_new_is_asked_for(source: Told) -> None:
     spans = {query: (end - start).total_seconds() for query, start, end in source.asked}
     assert spans.pop("spot held") == 30
     assert set(spans.values()) == {15}
+
+
+class Behind(Told):
+    """A source whose clock is behind: it tells of no instant that is not over there, too."""
+
+    def __init__(self, *, by_s: float) -> None:
+        super().__init__()
+        self.by_s = by_s
+        self.losses: dict[float, float] = {}
+        """By the second at which they are told."""
+
+    async def read_each(
+        self, query: str, *, start: datetime, end: datetime, step_s: float
+    ) -> tuple[Labelled, ...]:
+        told = list(await super().read_each(query, start=start, end=end, step_s=step_s))
+        bins = round((end - start).total_seconds() / step_s)
+        ends_s = (start - at(0)).total_seconds() + step_s * np.arange(1, bins + 1)
+        if query == "spot lost":
+            counted = [self.losses.get(second, np.nan) for second in ends_s.tolist()]
+            told = [Labelled({ZONE: "a"}, MetricWindow(start, step_s, np.array(counted)))]
+        over = ends_s <= (end - at(0)).total_seconds() - self.by_s
+        return tuple(
+            Labelled(each.labels, MetricWindow(start, step_s, np.where(over, each.window.values, np.nan)))
+            for each in told
+        )
+
+
+def counted(source: Told) -> None:
+    source.facts = {
+        f"{pool} {fact}": [({}, 4.0)] for pool in ("steady", "spot") for fact in ("held", "serving")
+    }
+    source.tell("spot ready", 4, zone="a")
+
+
+async def test_pools_are_seen_though_the_clock_of_their_source_is_behind_and_each_loss_is_told_once() -> None:
+    source = Behind(by_s=2)
+    counted(source)
+    source.losses = {15.0: 1, 60.0: 2, 90.0: 1}
+    watched = watch(source)
+    told = []
+    for second in range(0, 121, 15):
+        await watched.look(at(second))
+        seen = watched.seen_at(at(second))
+        assert seen is not None
+        assert [zone.ready for zone in seen.zones] == [4, 0]
+        told.append(seen.zones[0].lost)
+    assert told == [0, 0, 1, 0, 0, 2, 0, 1, 0]
+
+
+async def test_what_is_silent_at_an_instant_that_the_source_does_not_know_yet_is_not_read_as_zero() -> None:
+    source = Behind(by_s=2)
+    counted(source)
+    watched = watch(source)
+    await watched.look(at(0))
+    source.broken = {"spot ready"}
+    await watched.look(at(15))
+    assert watched.seen_at(at(15)) is None
+    source.broken = set()
+    await watched.look(at(30))
+    seen = watched.seen_at(at(30))
+    assert seen is not None
+    assert [zone.ready for zone in seen.zones] == [4, 0]
+
+
+@pytest.mark.parametrize("hidden", ["spot serving", "steady held"])
+async def test_losses_while_pools_were_not_seen_are_told_once_they_are(hidden: str) -> None:
+    source = Behind(by_s=0)
+    counted(source)
+    source.losses = {30.0: 1, 45.0: 1, 75.0: 1, 90.0: 1}
+    watched = PoolWatch(
+        [
+            Watched(pool=pool, queries={fact: f"{pool.name} {fact}" for fact in PoolFact})
+            for pool in (ON_DEMAND, SPLIT)
+        ],
+        source,
+        tick_s=15,
+        keep_s=300,
+        fresh_s=20,
+    )
+    told = []
+    for second in range(0, 121, 15):
+        source.broken = {hidden} if 30 <= second <= 75 else set()
+        await watched.look(at(second))
+        seen = watched.seen_at(at(second))
+        told.append(None if seen is None else seen.zones[0].lost)
+    assert told[3:6] == [None, None, None]
+    assert sum(lost for lost in told if lost is not None) == 4
+
+
+async def test_where_no_deployment_can_be_read_nothing_else_is_asked_for() -> None:
+    source = Behind(by_s=0)
+    counted(source)
+    source.broken = {f"{pool} {fact}" for pool in ("steady", "spot") for fact in ("held", "serving")}
+    watched = watch(source)
+    notes = await watched.look(at(0))
+    assert len(notes) == 4
+    assert {query for query, _, _ in source.asked} == source.broken
+
+
+class Slow(Behind):
+    """Notes for each question and each answer, in their order, whether it is about a Deployment."""
+
+    def __init__(self) -> None:
+        super().__init__(by_s=0)
+        self.of_counts: list[bool] = []
+
+    async def read_each(
+        self, query: str, *, start: datetime, end: datetime, step_s: float
+    ) -> tuple[Labelled, ...]:
+        is_count = query.endswith((" held", " serving"))
+        self.of_counts.append(is_count)
+        await asyncio.sleep(0)
+        self.of_counts.append(is_count)
+        return await super().read_each(query, start=start, end=end, step_s=step_s)
+
+
+async def test_deployments_are_asked_first_so_that_what_they_know_the_others_know() -> None:
+    """The clock of the source may pass the instant of a look while it answers."""
+    source = Slow()
+    counted(source)
+    await watch(source).look(at(0))
+    assert source.of_counts == sorted(source.of_counts, reverse=True)
+    assert sum(source.of_counts) == 2 * 4
+    assert len(source.of_counts) > 2 * 4

@@ -176,4 +176,29 @@ def test_a_month_that_is_remembered_is_accounted_for_in_parts() -> None:
         before = spending.looked
         spending.settle(window(np.full(bins, 7.0)), at=now + timedelta(minutes=5))
         looked.append(spending.looked - before)
-    assert looked == [1440, 1440, 120]
+    assert looked == [*[720] * 4, 120]
+
+
+def test_of_ready_replicas_with_many_gaps_as_many_bins_are_settled_and_no_more() -> None:
+    """Every second bin is a gap: each is found without looking through all that wait."""
+    bins = 3000
+    ready = np.full(bins, 3.0)
+    ready[::2] = np.nan
+    spending = Counted(SLO, policy(per_replica=10, lead_time_s=0), step_s=60.0)
+    spending.remember(MetricWindow(NOON, 60.0, ready))
+    end = NOON + timedelta(minutes=bins + SETTLING_BINS + 1)
+    while spending.behind(end):
+        spending.settle(window(np.full(bins, 7.0)), at=end)
+    assert spending.looked == bins / 2
+    # The last bin of the ready is of the minute that begins when it ends, of which no demand is told.
+    assert np.nansum(spending.budget(end).arrived) == (bins / 2 - 1) * 7.0 * 60
+
+
+def test_what_is_damaged_is_restored_in_no_part() -> None:
+    kept = lived(np.full(30, 50.0), [1] * 30, [1] * 30).kept()
+    fresh = Spending(SLO, policy(per_replica=10), step_s=60.0)
+    with pytest.raises((ValueError, KeyError)):
+        fresh.restore({**kept, "queue": np.zeros(3)})
+    assert fresh.budget(NOON).arrived.size == 0
+    assert not fresh.behind(NOON + timedelta(days=1))
+    assert all(len(rows) == 0 for name, rows in fresh.kept().items() if name != "queue")

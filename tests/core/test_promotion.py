@@ -1,7 +1,7 @@
 """The gate between shadow and live: every rule both ways."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from predictscale.core.calendar import Calendar
 from predictscale.core.outcome import Outcome
 from predictscale.core.plan import Mode
 from predictscale.core.promotion import (
@@ -200,6 +201,23 @@ def test_a_day_of_which_little_is_known_says_nothing_of_the_week() -> None:
     assert week_swing(MetricWindow(MONDAY, 3600, values)) is None
     values[-13] = 30.0
     assert week_swing(MetricWindow(MONDAY, 3600, values)) == pytest.approx(70 / (530 / 6))
+
+
+def test_a_weekend_is_that_of_its_peoples_clock() -> None:
+    # Whole days in Auckland, thirteen hours ahead in March: Monday to Friday at 100, the weekend at 30.
+    local = Calendar("Pacific/Auckland")
+    week = days_of([100.0] * 5 + [30.0, 30.0])
+    there = MetricWindow(MONDAY - timedelta(hours=13), week.step_s, week.values)
+    assert week_swing(there, local) == pytest.approx(70 / 80)
+    smeared = week_swing(there)
+    assert smeared is not None
+    assert smeared < 70 / 80
+
+
+def test_a_holiday_counts_neither_as_a_workday_nor_as_a_weekend() -> None:
+    quiet_monday = days_of([30.0] + [100.0] * 4 + [30.0, 30.0])
+    assert week_swing(quiet_monday, Calendar(holidays=(MONDAY.date(),))) == pytest.approx(70 / (460 / 6))
+    assert week_swing(quiet_monday) == pytest.approx(56 / (490 / 7))
 
 
 SHARES = st.floats(0, 0.02)

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from predictscale.control.step import StepMemory, step
 from predictscale.core.budget import Allowance
+from predictscale.core.decide import floor_in_force
 from predictscale.core.demand import Observation
 from predictscale.core.events import PlannedEvent, planned
+from predictscale.core.floors import EVERY_DAY, CalendarFloor
 from predictscale.core.forecast import Forecast
 from predictscale.core.plan import Decision, Memory, OnStale, Policy
 from predictscale.core.state import State, at_ceiling, author_of, cut_by_ceiling, stands_in, state_of
+from predictscale.core.warmth import Warmth
 from worlds import CHAT, NOON, at, flat_forecast, held, policy, seen
 
 HOME = ("oracle",)
@@ -32,6 +35,7 @@ def decided(
     return made
 
 
+ALL_DAY = CalendarFloor(name="day", days=EVERY_DAY, opens_s=0, closes_s=0, replicas=4, zone="UTC")
 FINE = decided(seen(50), forecast=flat_forecast(60))
 
 
@@ -107,6 +111,28 @@ def test_stale_says_what_the_owner_wants_of_it(on_stale: OnStale) -> None:
         f"demand is 700 s old, beyond the 600 s that a target is held; on_stale is {on_stale}"
     )
     assert ("floor of 3" in because) == (on_stale is OnStale.FLOOR)
+
+
+@pytest.mark.parametrize(
+    ("obeyed", "last_good", "words"),
+    [
+        (policy(min_replicas=2), 5, "only the floor of 2 stays"),
+        (policy(), 5, "only the floor of 1 stays, kept above zero: missing data is no reason for zero"),
+        (policy(), 0, "only the floor of 0 stays"),
+        (
+            replace(policy(min_replicas=1), warmth=Warmth(floors=(ALL_DAY,))),
+            5,
+            "only the floor of 4 stays, 'day' holds 4",
+        ),
+    ],
+)
+def test_the_floor_that_is_said_to_stay_is_the_number_that_is_told(
+    obeyed: Policy, last_good: int, words: str
+) -> None:
+    made = decided(seen(50, age_s=700), obeyed=obeyed, memory=held(last_good))
+    assert f"on_stale is floor, so {words}" in state_of(made, told=True).because
+    assert f"floor of {made.answer.published} stays" in words
+    assert floor_in_force(made).replicas == made.answer.published
 
 
 def test_demand_that_was_never_seen_is_unknown_and_then_nothing_is_told() -> None:

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from crd_schemas import problems
 from helm_chart import (
     CHART,
     KUBERNETES,
@@ -23,6 +25,7 @@ from helm_chart import (
     rendered,
     service_file,
 )
+from predictscale.config.manifests import check_file
 
 CLI = Path(sys.executable).parent / "predictscale"
 PERSISTENT = "cache.persistent.enabled=true"
@@ -221,3 +224,30 @@ def test_whoever_installs_is_told_whom_the_network_policy_lets_through(enabled: 
     notes = done.stdout[done.stdout.index("NOTES:") :]
     assert ("KEDA in from the namespace scalers" in notes) is enabled
     assert ("http://prometheus.monitoring:9090" in notes) is enabled
+
+
+@pytest.mark.parametrize("tls", ["", ",tls.enabled=true,tls.existingSecret=scaler-tls"])
+def test_the_trigger_that_the_notes_show_is_one_that_check_takes(tls: str, tmp_path: Path) -> None:
+    given = f"{URL}{tls}"
+    done = helm("helm4", "install", "ps", CHART, "--namespace", "scaling", "--dry-run=client", "--set", given)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout[done.stdout.index("   triggers:") :].split("\n\n")[0]
+    filled = lines.replace("NAME-OF-THE-DEPLOYMENT", "chat")
+    filled = filled.replace("WHAT ONE REPLICA SERVES PER SECOND", "12")
+    assert filled.count("chat") == filled.count('"12"') == 1
+    assert ('enableTLS: "true"' in filled) == ("authenticationRef" in filled) == bool(tls)
+    filled = filled.replace("NAME-OF-A-TRIGGERAUTHENTICATION-WITH-caCert", "scaler")
+    spec = {"scaleTargetRef": {"name": "chat"}, "minReplicaCount": 1, "maxReplicaCount": 20}
+    spec |= yaml.safe_load(textwrap.dedent(filled))
+    shown = {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": "chat", "namespace": "llm"},
+        "spec": spec,
+    }
+    manifest = tmp_path / "shown.yaml"
+    manifest.write_text(yaml.safe_dump(shown))
+    found = check_file(manifest)
+    assert not found.problems
+    assert len(found.subjects) == 1
+    assert problems(shown) == []

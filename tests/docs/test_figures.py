@@ -134,6 +134,16 @@ def figures_of_all_traces_and_the_month() -> Iterator[tuple[str, str]]:
     yield "docs/results.md", f"{reactive:.2f} times that of the best fixed reactive ones"
 
 
+def figures_of_a_live_service() -> Iterator[tuple[str, str]]:
+    """The same of the most workloads that a live service was watched with."""
+    most = max(results("live")["rows"], key=lambda row: float(row["workloads"]))
+    fits = most["workloads"] * most["fits"]["cpu_s_each"] / 3600
+    yield "docs/sizing.md", f"took {most['memory_mib']['together_peak']:.0f} MiB together at the most"
+    yield "docs/sizing.md", f"the service {most['cpu']['service_cores']:.2f} of a core"
+    yield "docs/sizing.md", f"fits {fits:.2f} more on average"
+    yield "docs/sizing.md", f"of more than {most['workloads']} workloads on a Prometheus was not measured"
+
+
 def test_no_rival_costs_less_in_the_mean_with_the_usual_cold_start() -> None:
     policies = honest(240)["honest"]
     assert len(policies) - 1 == 12, "results.md says twelve rivals"
@@ -144,7 +154,12 @@ def test_no_rival_costs_less_in_the_mean_with_the_usual_cold_start() -> None:
 
 @pytest.mark.parametrize(
     ("document", "figure"),
-    [*figures(), *figures_of_the_closed_loop(), *figures_of_all_traces_and_the_month()],
+    [
+        *figures(),
+        *figures_of_the_closed_loop(),
+        *figures_of_all_traces_and_the_month(),
+        *figures_of_a_live_service(),
+    ],
 )
 def test_a_figure_is_that_of_the_recorded_result(document: str, figure: str) -> None:
     assert figure in text(document)

@@ -283,6 +283,18 @@ def test_the_floor_says_why_it_is_as_high_though_more_are_wanted() -> None:
     assert floors_view(floored(), now=NOON).because == "the floor: min 0, warm 2"
 
 
+def test_what_is_kept_above_zero_is_a_floor_of_one_and_the_words_say_no_other_number() -> None:
+    unseen, _ = step(CHAT, seen(50, age_s=700), None, policy(), StepMemory(), unit="requests/s")
+    calm, _ = step(CHAT, seen(0), None, policy(), StepMemory(), unit="requests/s")
+    for made in (unseen, calm):
+        told = floors_view(made, now=NOON)
+        assert (told.floor, told.min_replicas) == (1, 0) == (made.plan.target, 0)
+        assert told.because.startswith("kept above zero")
+        assert "min 0" not in told.because
+    asleep, _ = step(CHAT, seen(0), flat_forecast(0), policy(), StepMemory(), unit="requests/s")
+    assert floors_view(asleep, now=NOON).floor == asleep.plan.target == 0
+
+
 SLEEPERS = (Tier(Standby.RUNNING, 0.0), Tier(Standby.ASLEEP, 60.0), Tier(Standby.EMPTY_NODE, 150.0))
 
 

@@ -1,5 +1,6 @@
 """What stands beside a decision is told of the past as it was told when the decision was made."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -158,6 +159,18 @@ async def test_an_archive_of_before_cards_were_kept_says_that_they_were_not(
         assert f"nothing is kept of its {card}" in await front.get(card, 0, status=404)
         assert (await front.get("accuracy", 0))["horizons"][0]["scored"] == 401
         assert (await front.get("lead-time", 0))["in_force_s"] == 240
+
+
+async def test_a_card_that_came_later_than_the_archive_is_said_not_to_be_kept() -> None:
+    def older(decision: Decision) -> bytes:
+        first, second, cards = encode(decision).split(b"\n")
+        kept = {card: told for card, told in json.loads(cards).items() if card != "tuning"}
+        return b"\n".join((first, second, json.dumps(kept).encode()))
+
+    async with _front_at(kept=older) as front:
+        front.log.note(_rich(0, demand=25, notches=1))
+        assert "nothing is kept of its tuning" in await front.get("tuning", 0, status=404)
+        assert (await front.get("pools", 0))["zones"]
 
 
 @pytest.mark.parametrize("card", CARDS)

@@ -1,10 +1,11 @@
 """The gate over REST: what it is made of, and what it refuses to take for a replay."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -13,17 +14,22 @@ from closed_desk import closed_desk
 from past_scenes import decided, rising
 from predictscale.clock import ManualClock
 from predictscale.config.settings import WorkloadSettings
+from predictscale.control.fitting import Fitting
+from predictscale.control.reading import Reading
 from predictscale.control.shadow import ShadowMeter
 from predictscale.control.store import DecisionStore
 from predictscale.control.whatif import Job, JobState, Replayed, Told
+from predictscale.core.calendar import Calendar
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Mode
+from predictscale.core.series import MetricWindow
 from predictscale.core.slo import Slo
 from predictscale.serving.promotion import PromotionDesk
 from predictscale.serving.rest import create_app
 from worlds import CHAT, NOON, policy
 
 SHADOW = policy(mode=Mode.SHADOW, lead_time_s=60, max_replicas=100)
+UTC_DAYS = Calendar()
 SCORE = Told(
     policy="predictscale",
     violation=0.5,
@@ -71,6 +77,19 @@ def noted(*, until_s: float = 3600, mode: Mode = Mode.SHADOW) -> tuple[ShadowMet
     return meter, store
 
 
+@dataclass
+class Shown:
+    """Whoever follows a workload of this demand, as far as the gate reads it."""
+
+    bins: MetricWindow
+
+    def fitting(self, at: datetime) -> Fitting | None:
+        raise AssertionError(at)
+
+    def reading(self) -> Reading | None:
+        return Reading(bins=self.bins, unit="requests/s", signals=(), partial=False)
+
+
 def app(
     meter: ShadowMeter | None,
     store: DecisionStore,
@@ -78,14 +97,19 @@ def app(
     known: Callable[[str], Job | None] = lambda _: None,
     slo: Slo | None = None,
     persisted: bool = True,
+    bins: MetricWindow | None = None,
+    calendar: Calendar = UTC_DAYS,
 ) -> FastAPI:
     clock = ManualClock(NOON)
-    settings = WorkloadSettings(workload=CHAT, capacity_per_replica=10, query="x", max_replicas=100, slo=slo)
+    settings = WorkloadSettings(
+        workload=CHAT, capacity_per_replica=10, query="x", max_replicas=100, slo=slo, calendar=calendar
+    )
     return create_app(
         store=store,
         desk=closed_desk(store, clock),
         now=clock.now,
         ready=lambda: True,
+        readers=lambda _: None if bins is None else Shown(bins),
         promotion=PromotionDesk(
             meter=lambda _: meter, settings_of=lambda _: settings, job=known, persisted=persisted
         ),
@@ -120,6 +144,21 @@ def test_an_hour_in_shadow_is_told_with_its_numbers_and_is_not_enough() -> None:
 def test_a_live_workload_is_told_all_the_same() -> None:
     answer = asked(app(*noted(mode=Mode.LIVE)))
     assert (answer["mode"], standing(answer, "mode")) == ("live", "fail")
+
+
+def test_the_pattern_of_the_week_is_that_of_the_workloads_clock() -> None:
+    # Whole days in Auckland, thirteen hours ahead: five at 100, and a weekend at 30.
+    start = datetime(2026, 2, 15, 11, tzinfo=UTC)
+    values = np.repeat([100.0] * 5 + [30.0, 30.0], 24)
+    bins = MetricWindow(start, 3600, values)
+
+    def swing(zone: str) -> float:
+        made = app(*noted(), bins=bins, calendar=Calendar(zone))
+        (week,) = (each for each in asked(made)["reasons"] if each["what"] == "whole week")
+        return float(week["number"])
+
+    assert swing("Pacific/Auckland") == pytest.approx(70 / 80)
+    assert swing("UTC") < 70 / 80
 
 
 def test_records_that_a_restart_forgets_are_said_to_be() -> None:

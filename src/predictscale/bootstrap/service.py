@@ -66,7 +66,7 @@ from predictscale.forecasters.registry import resolve
 from predictscale.meters import Meters
 from predictscale.serving.events import EventDesk
 from predictscale.serving.fleet import About
-from predictscale.serving.grpc import ScalerServer
+from predictscale.serving.grpc import ScalerServer, address
 from predictscale.serving.leads import LeadCollector
 from predictscale.serving.money import MoneyCollector, told_savings
 from predictscale.serving.overrides import OverrideDesk
@@ -245,9 +245,9 @@ class Service:
         """The three addresses, a line each, for a person."""
         settings = self.settings
         return [
-            f"gRPC     {settings.grpc.host}:{self.grpc.port}  (KEDA's scalerAddress)",
-            f"REST     http://{settings.http.host}:{self.http_port}/  (the page; /api/v1/workloads)",
-            f"metrics  http://{settings.metrics.host}:{self.metrics_port}/metrics",
+            f"gRPC     {address(settings.grpc.host, self.grpc.port)}  (KEDA's scalerAddress)",
+            f"REST     http://{address(settings.http.host, self.http_port)}/  (the page; /api/v1/workloads)",
+            f"metrics  http://{address(settings.metrics.host, self.metrics_port)}/metrics",
         ]
 
     @property
@@ -493,8 +493,10 @@ def _credentials(tls: ServerTls | None) -> grpc.ServerCredentials | None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = family is socket.AF_INET6 and socket.has_dualstack_ipv6()
     try:
-        made = socket.create_server((host, port))
+        made = socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as taken:
         raise PortTaken(f"port {port} on {host}: {taken.strerror}") from taken
     # asyncio turns Nagle's algorithm off only for sockets that say they speak TCP; with it answers take 40 ms

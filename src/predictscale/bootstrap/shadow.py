@@ -32,6 +32,10 @@ class _Record:
     put_at: datetime | None = None
     work: Errand = field(default_factory=Errand)
 
+    def is_of_the_future(self, now: datetime) -> bool:
+        """Whether it tells of a time that is still to come, by more than a clock is corrected by."""
+        return self.noted is not None and (self.noted - now).total_seconds() > HOUR_S
+
 
 class ShadowBook:
     """The records of all workloads.
@@ -67,11 +71,14 @@ class ShadowBook:
         if settings is None:
             return
         record = self._records.get(workload)
+        if record is not None and record.is_of_the_future(decision.seen.now):
+            # The clock was ahead, and was set back.
+            record = None
         if record is None or record.settings is not settings:
             record = self._records[workload] = self._opened(settings, record)
         if not record.awake:
             if not record.work.busy:
-                record.work.start(self._wake(record))
+                record.work.start(self._wake(record, decision.seen.now))
             return
         record.meter.note(decision)
         record.noted = decision.seen.now
@@ -103,8 +110,8 @@ class ShadowBook:
             return before
         return _Record(settings=settings, key=key, meter=ShadowMeter(tick_s=self._tick_s, wait_s=wait_s))
 
-    async def _wake(self, record: _Record) -> None:
-        await self._shelf.restore(record.key, record.meter)
+    async def _wake(self, record: _Record, at: datetime) -> None:
+        await self._shelf.restore(record.key, record.meter, now=at)
         record.awake = True
 
 

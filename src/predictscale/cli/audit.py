@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from predictscale.cli import possible
+from predictscale.cli.discover import tell_left_out, untold
 from predictscale.errors import AskOwner, HoldTarget
 
 if TYPE_CHECKING:
@@ -27,9 +29,7 @@ if TYPE_CHECKING:
 _STEP_S = 15.0
 _WIDEST_S = 1800.0
 _MOST_DAYS = 400.0
-_LONGEST_LEAD_S = 86_400.0
 _INTERRUPTED = 130
-_MOST_TOLD = 40
 
 Url = Annotated[str | None, typer.Option(help="Its URL; by default the one in the service's file.")]
 Config = Annotated[
@@ -208,7 +208,7 @@ def _tell(given: _Given) -> None:
     except AskOwner as wrong:
         _fail(str(wrong), code=2)
     except HoldTarget as wrong:
-        _fail(f"prometheus: {wrong}; can {given.prometheus or 'its URL'} be reached from here?", code=1)
+        _fail(untold(wrong, given.prometheus), code=1)
     told = document(found, reading, asked)
     text = json.dumps(told, indent=1, allow_nan=False)
     if given.as_json:
@@ -219,10 +219,7 @@ def _tell(given: _Given) -> None:
         *_unwritten("--out", given.out, f"{text}\n"),
         *_unwritten("--html", given.html, "" if given.html is None else page(told)),
     ]
-    for line in found.left_out[:_MOST_TOLD]:
-        typer.echo(f"left out: {line}", err=True)
-    if (more := len(found.left_out) - _MOST_TOLD) > 0:
-        typer.echo(f"left out: {more} more, which --out, --html and --json tell", err=True)
+    tell_left_out(found.left_out, also="--out, --html and --json tell")
     if unwritten:
         _fail("\n".join(unwritten), code=1)
     _end(given, found, interrupted=interrupted)
@@ -289,7 +286,7 @@ def _reading(given: _Given, *, at: "datetime") -> "Reading":
             f"({read}); something must come before, which the first decisions learn from"
         )
     lead_time_s = None if given.lead_time is None else span_s(given.lead_time, "--lead-time")
-    if lead_time_s is not None and lead_time_s > _LONGEST_LEAD_S:
+    if lead_time_s is not None and lead_time_s > possible.LONGEST_LEAD_S:
         raise AskOwner(f"--lead-time: {given.lead_time}; must be at most a day")
     return Reading(
         days=given.days,
@@ -320,14 +317,11 @@ def _asked(given: _Given) -> "Asked":
     from predictscale.core.slo import Slo  # noqa: PLC0415 - the same
     from predictscale.forecasters.registry import resolve  # noqa: PLC0415 - the same
 
-    if not 0 < given.slo_violation <= 0.5:
-        raise AskOwner(f"--slo-violation: {given.slo_violation:g}; must be a share above 0, at most 0.5")
-    if not (math.isfinite(given.wait_s) and given.wait_s >= 0):
-        raise AskOwner(f"--wait-s: {given.wait_s:g}; must be 0 or more")
-    if not 0 <= given.min_replicas <= given.max_replicas or given.max_replicas < 1:
-        raise AskOwner(f"--min, --max: {given.min_replicas}, {given.max_replicas}; 0 <= min <= max, max >= 1")
-    if given.price is not None and not (math.isfinite(given.price) and given.price >= 0):
-        raise AskOwner(f"--price: {given.price:g}; must be 0 or more")
+    possible.violation(given.slo_violation)
+    possible.not_negative("--wait-s", given.wait_s)
+    possible.bounds(given.min_replicas, given.max_replicas)
+    if given.price is not None:
+        possible.not_negative("--price", given.price)
     chain = None
     if given.forecasters is not None:
         chain = tuple(each.strip() for each in given.forecasters.split(","))

@@ -39,7 +39,11 @@ def document(found: Found, reading: Reading, asked: Asked) -> dict[str, Any]:
         "until": instant(until),
         "days": reading.days,
         "step_s": reading.step_s,
-        "asked": {"max_violation": asked.slo.max_violation, "wait_s": asked.slo.wait_s},
+        "asked": {
+            "max_violation": asked.slo.max_violation,
+            "wait_s": asked.slo.wait_s,
+            "replay_days": asked.replay_days,
+        },
         "price_per_hour": asked.price_per_hour,
         "currency": asked.currency,
         "workloads": sorted(found.workloads, key=_rank),
@@ -102,7 +106,10 @@ def show(told: dict[str, Any]) -> None:
 
 
 def _kinds(told: dict[str, Any]) -> Table:
-    table = Table(title=f"Workloads, {told['from']} to {told['until']}", title_justify="left")
+    days = told["asked"]["replay_days"]
+    part = "35 % of each history" if days is None else f"{days:g} days"
+    title = f"Workloads, read from {told['from']} to {told['until']}, the last {part} replayed"
+    table = Table(title=title, title_justify="left")
     table.add_column("workload", overflow="fold")
     table.add_column("kind", no_wrap=True)
     for heading in ("sure", "skill", "late"):

@@ -303,8 +303,8 @@ def _capacity(job: Job) -> tuple[float, str, str]:
     seen = estimated_capacity(job.demand, job.ready, unread=job.unread)
     because = (
         "an estimate: 95 % of the work was done at no more than this for each ready replica. It is what a "
-        "replica was seen to carry; where fleets were too large it is too low, and every policy looks dearer "
-        "than it would be"
+        "replica was seen to carry: too low where fleets were too large, and every policy looks dearer than "
+        "it would be; too high where they were too small, and every policy looks cheaper"
     )
     return seen, "estimated", because
 
@@ -320,7 +320,7 @@ def _train_until(job: Job) -> str | None:
     days = job.demand.duration_s / _DAY_S
     if job.asked.replay_days >= days:
         raise AskOwner(
-            f"{job.asked.replay_days:g} days are to be replayed, and its history has {days:.1f}; "
+            f"needs more than {job.asked.replay_days:g} days of history to replay so many, has {days:.1f}; "
             "something must come before, which the first decisions learn from"
         )
     return instant(job.demand.end - timedelta(days=job.asked.replay_days))

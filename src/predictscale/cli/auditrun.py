@@ -5,7 +5,6 @@ with it, is told of and nothing else ends. Refuses to hide a failure: it is in t
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +26,6 @@ from predictscale.core.series import MetricWindow
 from predictscale.errors import AskOwner, PredictscaleError
 
 WORKERS: Final = 2
-_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(slots=True)
@@ -68,8 +66,6 @@ async def run(
         AskOwner: There is nothing to look at, or the settings are wrong.
         HoldTarget: Prometheus could not tell what it holds.
     """
-    for name in _ONE_THREAD:
-        os.environ.setdefault(name, "1")
     try:
         all_there, found.left_out = await subjects(
             service, sources, namespaces, at=reading.at, step_s=reading.step_s

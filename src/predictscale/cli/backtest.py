@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from predictscale.cli import possible
 from predictscale.errors import AskOwner, PredictscaleError
 
 if TYPE_CHECKING:
@@ -181,17 +182,15 @@ def _asked(slo_violation: float | None, quantile: float | None, wait_s: float | 
     """The objective that the numbers give."""
     from predictscale.core.slo import Slo  # noqa: PLC0415 - numpy
 
-    if wait_s is not None and not (math.isfinite(wait_s) and wait_s >= 0):
-        raise AskOwner(f"--wait-s: {wait_s:g}; must be 0 or more")
+    if wait_s is not None:
+        possible.not_negative("--wait-s", wait_s)
     if quantile is not None and not 0.5 <= quantile <= 0.995:
         raise AskOwner(f"--quantile: {quantile:g}; must lie within 0.5 and 0.995, which is what is forecast")
     if slo_violation is None:
         return None
     if quantile is not None:
         raise AskOwner("--quantile: is given with --slo-violation; give one of them, each implies the other")
-    if not 0 < slo_violation <= 0.5:
-        raise AskOwner(f"--slo-violation: {slo_violation:g}; must be a share above 0, at most 0.5")
-    return Slo(max_violation=slo_violation, wait_s=5.0 if wait_s is None else wait_s)
+    return Slo(max_violation=possible.violation(slo_violation), wait_s=5.0 if wait_s is None else wait_s)
 
 
 def _chosen(policies: str, decisions: Path | None) -> list[str]:

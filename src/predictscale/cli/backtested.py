@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from predictscale.cli.figures import TO_PEAK, TO_PEAK_SAID
 from predictscale.cli.told import instant
 from predictscale.simulate.audit import OURS, violation_of
 from predictscale.simulate.backtest import STEP_S, Trial
@@ -81,11 +82,11 @@ def show(report: dict[str, Any]) -> None:
     asked = report["asked"]
     table = Table(
         title=f"{report['record']}, {report['from']} to {report['until']}, {report['actuation']}. "
-        f"Late: waits beyond {asked['wait_s']:g} s; {asked['max_violation']:.2%} may be.",
+        f"Late: waits beyond {asked['wait_s']:g} s; {asked['max_violation']:.2%} may be. {TO_PEAK_SAID}",
         title_justify="left",
     )
     table.add_column("policy", no_wrap=True)
-    for heading in ("late", "replica-hours", "to clairvoyant", "to static", "changes"):
+    for heading in ("late", "replica-hours", "to clairvoyant", TO_PEAK, "changes"):
         table.add_column(heading, justify="right")
     for row in report["policies"]:
         table.add_row(

@@ -15,7 +15,7 @@ import typer
 
 from predictscale.cli.figures import figure
 from predictscale.cli.local import ServiceFile
-from predictscale.errors import AskOwner, HoldTarget
+from predictscale.errors import AnswerUnusable, AskOwner, HoldTarget, SourceRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,13 +71,12 @@ def discover(
     except AskOwner as wrong:
         _fail(str(wrong), code=2)
     except HoldTarget as wrong:
-        _fail(f"prometheus: {wrong}; can {prometheus or 'its URL'} be reached from here?", code=1)
+        _fail(untold(wrong, prometheus), code=1)
     if as_json:
         typer.echo(json.dumps(_document(told, address or DEFAULT_ADDRESS), indent=2, allow_nan=False))
     else:
         typer.echo(_yaml(told, address or DEFAULT_ADDRESS), nl=False)
-    for line in told.detected.left_out[:_MOST_TOLD]:
-        typer.echo(f"left out: {line}", err=True)
+    tell_left_out(told.detected.left_out, also="--json tells")
     if not told.detected.proposals:
         where = f"namespace {', '.join(namespaces)}" if namespaces else "any namespace"
         _fail(
@@ -105,6 +104,32 @@ def namespaces_of(given: "Sequence[str]", *, where: str = "--namespace") -> tupl
                 f"{where}: {name!r}; must be a Kubernetes name: a-z, 0-9 and '-', at most 63 characters"
             ) from None
     return tuple(dict.fromkeys(given))
+
+
+def tell_left_out(left_out: "Sequence[str]", *, also: str) -> None:
+    """What was seen and is no workload, on standard error; what is too much for a person is counted.
+
+    Args:
+        left_out: A line for each.
+        also: Who tells all of them.
+    """
+    for line in left_out[:_MOST_TOLD]:
+        typer.echo(f"left out: {line}", err=True)
+    if (more := len(left_out) - _MOST_TOLD) > 0:
+        typer.echo(f"left out: {more} more, which {also}", err=True)
+
+
+def untold(wrong: HoldTarget, prometheus: str | None) -> str:
+    """Why a Prometheus told nothing, and what to look at: an answer that is none has reached us.
+
+    Args:
+        wrong: What came instead.
+        prometheus: Its URL; None if it stands in a file of settings.
+    """
+    where = prometheus or "its URL"
+    if isinstance(wrong, SourceRefused | AnswerUnusable):
+        return f"prometheus: {wrong}; is {where} the base URL of a Prometheus that lets you ask it?"
+    return f"prometheus: {wrong}; can {where} be reached from here?"
 
 
 async def _look(service: "ServiceSettings", namespaces: tuple[str, ...]) -> Told:

@@ -15,6 +15,7 @@ import numpy as np
 
 from predictscale.bootstrap.detect import BackendFinder, named
 from predictscale.bootstrap.sources import Sources
+from predictscale.cli import possible
 from predictscale.clock import SystemClock
 from predictscale.config.load import load_service
 from predictscale.config.settings import ServiceSettings, WorkloadSettings
@@ -25,7 +26,7 @@ from predictscale.control.tracker import Grid
 from predictscale.core.calendar import Calendar
 from predictscale.core.demand import SignalName, WorkloadId
 from predictscale.core.series import MetricWindow, floor_to_grid
-from predictscale.core.slo import DAY_S, Slo
+from predictscale.core.slo import Slo
 from predictscale.errors import AskOwner, HoldTarget
 from predictscale.forecasters.registry import resolve
 from predictscale.meters import Meters
@@ -94,13 +95,9 @@ def by_numbers(
     ]
     if missing or capacity_per_replica is None or lead_time_s is None:
         raise AskOwner(f"{', '.join(missing)}: is missing; give it, or --workload FILE which says it")
-    for name, value in (("--capacity-per-replica", capacity_per_replica), ("--lead-time-s", lead_time_s)):
-        if not (np.isfinite(value) and value > 0):
-            raise AskOwner(f"{name}: {value:g}; must be above 0")
-    if lead_time_s > DAY_S:
-        raise AskOwner(f"--lead-time-s: {lead_time_s:g}; must be at most a day, {DAY_S:g}")
-    if not 0 <= min_replicas <= max_replicas or max_replicas < 1:
-        raise AskOwner(f"--min, --max: {min_replicas}, {max_replicas}; 0 <= min <= max and max >= 1")
+    possible.positive("--capacity-per-replica", capacity_per_replica)
+    possible.lead_time(lead_time_s)
+    possible.bounds(min_replicas, max_replicas)
     service = ServiceSettings()
     settings = WorkloadSettings(
         workload=WorkloadId("backtest", "trace"),
@@ -262,7 +259,7 @@ def trial_of(
             cooldown_s=settings.cooldown_s,
         )
     except ValueError as wrong:
-        raise AskOwner(f"--train-until: {wrong}") from None
+        raise AskOwner(str(wrong)) from None
     if nodes is None:
         return trial
     try:

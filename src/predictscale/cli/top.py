@@ -174,7 +174,11 @@ def _head(fleet: dict[str, Any]) -> "Text":
     counts = f"{fleet['workloads']} workloads, {fleet['waiting']} waiting, {fleet['refused']} refused"
     ready = fleet.get("ready_replicas")
     replicas = f"{fleet['target_replicas']} wanted, {'unknown' if ready is None else ready} ready"
-    money = [f"{each['amount']:,.2f} {each['currency']}/h" for each in fleet.get("cost_per_hour", ())]
+    money = [
+        f"{each['amount']:,.2f} {each['currency']}/h for {_several(each['replicas'], 'replica')} "
+        f"of {_several(each['workloads'], 'workload')}"
+        for each in fleet.get("cost_per_hour", ())
+    ]
     head = Text(
         " · ".join((f"predictscale {fleet['version']}", counts, replicas, *money, _time(fleet["now"])))
     )
@@ -218,6 +222,10 @@ def _cells(row: dict[str, Any]) -> "Iterable[Text]":
     yield Text(row["model"] or "–")
     yield Text("–" if age_s is None else duration_text(round(max(0.0, age_s))))
     yield Text(_number(row.get("saved_replica_hours")))
+
+
+def _several(number: float, what: str) -> str:
+    return f"{figure(number)} {what}" if number == 1 else f"{figure(number)} {what}s"
 
 
 def _number(value: float | None) -> str:

@@ -1,15 +1,15 @@
 """Which settings meet an objective: those of a running service, or for a trace without one."""
 
 import json
-import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from predictscale.cli import possible
 from predictscale.cli.remote import DEFAULT_URL, Url, get
-from predictscale.errors import PredictscaleError
+from predictscale.errors import AskOwner, PredictscaleError
 
 
 def tune(
@@ -47,7 +47,7 @@ def tune(
         return
     if capacity_per_replica is None:
         _fail("--capacity-per-replica: is missing; must be demand per second that one replica serves")
-    _possible(capacity_per_replica, lead_time_s, slo_violation, wait_s, (min_replicas, max_replicas))
+    _require(capacity_per_replica, lead_time_s, slo_violation, wait_s, (min_replicas, max_replicas))
     from predictscale.core.capacity import CapacityModel  # noqa: PLC0415 - numpy and the models
     from predictscale.core.plan import Policy  # noqa: PLC0415 - the same
     from predictscale.core.slo import Slo  # noqa: PLC0415 - the same
@@ -77,20 +77,18 @@ def tune(
     _show(_told(found.choice), title=trace.name, as_json=as_json)
 
 
-def _possible(
+def _require(
     capacity: float, lead_time_s: float, slo_violation: float, wait_s: float, bounds: tuple[int, int]
 ) -> None:
     """Refuse what cannot be, by the option that it came by."""
-    least, most = bounds
-    for option, value in (("--capacity-per-replica", capacity), ("--lead-time-s", lead_time_s)):
-        if not 0 < value < math.inf:
-            _fail(f"{option}: {value:g}; must be above 0")
-    if not 0 < slo_violation <= 0.5:
-        _fail(f"--slo-violation: {slo_violation:g}; must be a share above 0, at most 0.5")
-    if not 0 <= wait_s < math.inf:
-        _fail(f"--wait-s: {wait_s:g}; must be 0 or more")
-    if not 0 <= least <= most or most < 1:
-        _fail(f"--min, --max: {least}, {most}; 0 <= min <= max and max >= 1")
+    try:
+        possible.positive("--capacity-per-replica", capacity)
+        possible.lead_time(lead_time_s)
+        possible.violation(slo_violation)
+        possible.not_negative("--wait-s", wait_s)
+        possible.bounds(*bounds)
+    except AskOwner as wrong:
+        _fail(str(wrong))
 
 
 def _told(choice: Any) -> dict[str, Any]:

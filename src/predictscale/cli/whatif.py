@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from predictscale.cli.figures import TO_PEAK, TO_PEAK_SAID
 from predictscale.cli.remote import DEFAULT_URL, Url, Workload, place
 from predictscale.cli.sending import fail, read, sent
 
@@ -92,11 +93,12 @@ def _show(job: dict[str, Any]) -> None:
 
     found = job["result"]
     title = (
-        f"{job['workload']}, {found['from']} to {found['until']}. Late: waits beyond {found['wait_s']:g} s."
+        f"{job['workload']}, {found['from']} to {found['until']}. Late: waits beyond {found['wait_s']:g} s. "
+        f"{TO_PEAK_SAID}"
     )
     table = Table(title=title, title_justify="left")
     table.add_column("policy", overflow="fold")
-    for heading in ("late", "replica-hours", "to as it is", "to clairvoyant", "to static", "changes"):
+    for heading in ("late", "replica-hours", "to as it is", "to clairvoyant", TO_PEAK, "changes"):
         table.add_column(heading, justify="right")
     rows = [("as it is", found["as_is"]), ("as asked", found["changed"])]
     rows += [(score["policy"], score) for score in found["rivals"]]

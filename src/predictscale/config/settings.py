@@ -37,6 +37,8 @@ __all__ = [
 
 SYNTHETIC = ("synthetic:chat", "synthetic:shop")
 """Series of the seeded generator, as `replay.series` names them."""
+_ANYWHERE = "0.0.0.0"  # noqa: S104 - a pod serves its network
+_LISTENS = "Address to listen on; `::` is every one of IPv4 and IPv6."
 
 
 class ServerTls(Frozen):
@@ -53,7 +55,7 @@ class ServerTls(Frozen):
 class GrpcSettings(Frozen):
     """The server that KEDA calls."""
 
-    host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod serves its network
+    host: str = Field(default=_ANYWHERE, description=_LISTENS)
     port: Port = Field(default=6000, description="Port; 0 is any free one, printed at start.")
     tls: ServerTls | None = Field(
         default=None, description="Certificates; without them the channel is plain text."
@@ -68,7 +70,7 @@ class GrpcSettings(Frozen):
 class HttpSettings(Frozen):
     """REST, the page, and the probes."""
 
-    host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod serves its network
+    host: str = Field(default=_ANYWHERE, description=_LISTENS)
     port: Port = Field(default=8080, description="Port; 0 is any free one, printed at start.")
     write_token_file: str | None = Field(
         default=None,
@@ -89,7 +91,7 @@ class HttpSettings(Frozen):
 class MetricsSettings(Frozen):
     """The service's own metrics."""
 
-    host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - a pod serves its network
+    host: str = Field(default=_ANYWHERE, description=_LISTENS)
     port: Port = Field(default=9464, description="Port; 0 is any free one, printed at start.")
 
 

@@ -128,7 +128,7 @@ class Ledger:
         if self._paid is not None and budget is not None and at is not None:
             await self._paid.wake(at, since=budget.month(at)[0])
         if self._meter.reactive_replicas is None:
-            await self._shelf.restore(self._key, self._meter)
+            await self._shelf.restore(self._key, self._meter, now=at)
         self._awake = True
 
     async def settled(self) -> None:

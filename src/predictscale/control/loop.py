@@ -24,6 +24,8 @@ from predictscale.meters import Meters
 
 _log = structlog.get_logger(__name__)
 
+_FAREWELL_S = 5.0
+"""So long the first tick waits for whoever followed the workload before to put its records away [s]."""
 _LOOK_S = 1.0
 """While a tick is waited for, time between two looks at whether the clock was set back [s]."""
 
@@ -87,7 +89,7 @@ class Loop:
         self._on_decision = on_decision
         self._trackers: dict[WorkloadId, Followed] = {}
         self._running: dict[WorkloadId, asyncio.Task[None]] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: dict[asyncio.Task[None], WorkloadId] = {}
 
     def track(self, settings: WorkloadSettings) -> None:
         """Follow a workload from now on; its first tick starts at once. Known settings change nothing."""
@@ -108,8 +110,8 @@ class Loop:
             running.cancel()
         if tracker is not None:
             ending = asyncio.create_task(_end(tracker, running))
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
+            self._ending[ending] = workload
+            ending.add_done_callback(self._ending.pop)
 
     def tracker(self, workload: WorkloadId) -> Followed | None:
         """The tracker of a workload, or None if it is not followed."""
@@ -173,6 +175,8 @@ class Loop:
         self._running[workload] = asyncio.create_task(self._tick(self._trackers[workload], at))
 
     async def _tick(self, tracker: Followed, at: datetime) -> None:
+        if before := [ending for ending, of in self._ending.items() if of == tracker.workload]:
+            await asyncio.wait(before, timeout=_FAREWELL_S)
         began_s = self._clock.monotonic_s()
         try:
             self._publish(tracker, await tracker.tick(at))
@@ -191,20 +195,17 @@ class Loop:
             self._on_decision(decision)
 
     def _log_change(self, before: Decision | None, decision: Decision) -> None:
-        """One line when the answer or its health changes, with the step that made it."""
-        plan = decision.answer
-        if (
-            before is not None
-            and before.answer.published == plan.published
-            and before.plan.health is decision.plan.health
-        ):
+        """One line when what KEDA is told or the health changes, with the step that made it."""
+        plan, told = decision.answer, _told(decision)
+        before_that = None if before is None else _told(before)
+        if before is not None and before_that == told and before.plan.health is decision.plan.health:
             return
         _log.info(
             "decision",
             workload=str(decision.workload),
-            published=plan.published,
-            before=None if before is None else before.answer.published,
-            health=plan.health.value,
+            published=told,
+            before=before_that,
+            health=decision.plan.health.value,
             steps={s.stage.value: f"{s.value:g} {s.because}" for s in plan.steps},
         )
 
@@ -213,6 +214,11 @@ class Loop:
         for running in self._running.values():
             running.cancel()
         await asyncio.gather(*ends, *self._ending, return_exceptions=True)
+
+
+def _told(decision: Decision) -> int | str:
+    """What KEDA is told: a number, or that there is none."""
+    return decision.answer.published if decision.answer.available else "UNAVAILABLE"
 
 
 async def _end(tracker: Followed, running: asyncio.Task[None] | None) -> None:

@@ -3,7 +3,9 @@
 Each fact of each pool is asked for at every tick, only for what is not known yet, and kept for
 as long as a start of the service looks back. Refuses to read silence as zero: a
 pool whose Deployment nobody tells of is not seen, and then no pool of the workload is; a zone
-without replicas is 0 only while its Deployment is told.
+without replicas is 0 only while its Deployment is told. A source whose clock is behind ours does not
+know the newest instants yet: they are asked for again, Deployments first, for what they tell of an
+instant shows that it is over there, too.
 """
 
 import asyncio
@@ -32,6 +34,10 @@ from predictscale.sources.base import EachSource, Labelled
 Told = Mapping[str, float]
 """A fact's numbers by zone; `""` where no zone is told."""
 _SPOT = "spot"
+_COUNTS = (PoolFact.HELD, PoolFact.SERVING)
+"""What a Deployment tells as long as it exists."""
+_AGAIN_S = 30.0
+"""Instants so young that nobody told of may still be told of [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +57,15 @@ class Watched:
 
 @dataclass(slots=True, eq=False)
 class _Fact:
-    """One fact of one pool: what was told at each instant, and up to when it was asked."""
+    """One fact of one pool: what was told at each instant and by which look.
+
+    Beside it up to when it was asked, and up to when its source knew then.
+    """
 
     told: dict[datetime, dict[str, float]] = field(default_factory=dict)
+    by: dict[datetime, datetime] = field(default_factory=dict)
     until: datetime | None = None
+    known: datetime | None = None
     problem: str = ""
 
     def note(self, answers: Sequence[Labelled], *, end: datetime, oldest: datetime) -> None:
@@ -68,15 +79,20 @@ class _Fact:
                 if not math.isnan(value):
                     at = each.window.start + (place + 1) * step
                     self.told.setdefault(at, {})[zone] = value
+                    self.by.setdefault(at, end)
         self.until = end
         for at in [at for at in self.told if at < oldest]:
-            del self.told[at]
+            del self.told[at], self.by[at]
 
-    def newest(self, at: datetime, *, fresh_s: float) -> tuple[datetime, Told] | None:
-        """What was told last at or before an instant, if it is fresh."""
+    def unknown_since(self, until: datetime, *, tick_s: float) -> datetime:
+        """From when on it is to be asked for, once it was asked for up to `until`."""
+        again = until - timedelta(seconds=max(_AGAIN_S, tick_s))
+        return again if self.known is None else min(max(self.known, again), until)
+
+    def newest(self, at: datetime, *, fresh_s: float) -> datetime | None:
+        """The last instant at or before `at` that was told of, if it is fresh."""
         since = at - timedelta(seconds=fresh_s)
-        found = max((then for then in self.told if since <= then <= at), default=None)
-        return None if found is None else (found, self.told[found])
+        return max((then for then in self.told if since <= then <= at), default=None)
 
 
 class PoolWatch:
@@ -106,9 +122,9 @@ class PoolWatch:
         self._facts = {key: _Fact() for key in self._queries}
         self._watched = tuple(pools)
         self._blind: tuple[str, ...] = ()
-        # The newest look, and the one before it.
+        # The newest look; and up to when, by pool, the last one at which they were seen told of losses.
         self._looked: datetime | None = None
-        self._before: datetime | None = None
+        self._since: dict[str, datetime] = {}
 
     async def begin(self, at: datetime, rule: PoolPolicy) -> SplitMemory:
         """What is remembered at an instant before which nobody watched.
@@ -137,14 +153,20 @@ class PoolWatch:
             Why a fact could not be read, one note each.
         """
         if self._looked != at:
-            self._before, self._looked = self._looked, at
-        await asyncio.gather(*(self._read(key, at) for key in self._queries))
+            if self._looked is not None and self.seen_at(self._looked) is not None:
+                counts = {name: self._counts(pool, self._looked) for name, pool in self._pools.items()}
+                self._since = {name: each.at for name, each in counts.items() if each is not None}
+            self._looked = at
+        await asyncio.gather(*(self._read(key, at) for key in self._queries if key[1] in _COUNTS))
+        if any(self._facts[key].until == at for key in self._queries if key[1] in _COUNTS):
+            # Of an instant that a Deployment has told of, whatever is asked for now is known.
+            await asyncio.gather(*(self._read(key, at) for key in self._queries if key[1] not in _COUNTS))
         problems = ((key, fact.problem) for key, fact in self._facts.items() if fact.problem)
         return tuple(f"{fact} of pool {pool} could not be read: {why}" for (pool, fact), why in problems)
 
     def made_up(self) -> None:
         """The ticks since the look before were lived through: the newest tells of losses of its own alone."""
-        self._before = None
+        self._since = {}
 
     def seen_at(self, at: datetime) -> PoolsSeen | None:
         """The pools as they were told by an instant; None if one of them was not told of."""
@@ -157,7 +179,7 @@ class PoolWatch:
             if pool.kind is PoolKind.ON_DEMAND:
                 ready, pending = counts.serving, counts.held - counts.serving
                 continue
-            found = self._zones(pool, counts)
+            found = self._zones(pool, counts, at)
             if found is None:
                 return None
             zones += found
@@ -170,7 +192,7 @@ class PoolWatch:
             counts = self._counts(pool, at)
             if counts is None:
                 notes.append(f"pool {pool.name} is not seen: nobody tells of its Deployment {pool.target}")
-            elif pool.zones and (told := self._at(pool, PoolFact.READY, counts.at)) is not None:
+            elif pool.zones and (told := self._at(pool, PoolFact.READY, counts)) is not None:
                 elsewhere = counts.serving - round(sum(told.get(zone, 0.0) for zone in pool.zones))
                 if elsewhere > 0:
                     notes.append(
@@ -193,9 +215,11 @@ class PoolWatch:
     async def _read(self, key: tuple[str, PoolFact], at: datetime) -> None:
         fact = self._facts[key]
         oldest = floor_to_grid(at - timedelta(seconds=self._keep_s), self._tick_s)
-        start = oldest if fact.until is None else max(fact.until, oldest)
-        if start >= at:
+        if fact.until is not None and fact.until >= at:
             return
+        start = (
+            oldest if fact.until is None else max(fact.unknown_since(fact.until, tick_s=self._tick_s), oldest)
+        )
         try:
             answers = await self._source.read_each(
                 self._queries[key], start=start, end=at, step_s=self._tick_s
@@ -205,33 +229,39 @@ class PoolWatch:
             return
         fact.problem = ""
         fact.note(answers, end=at, oldest=oldest)
+        fact.known = self._known(key)
+
+    def _known(self, key: tuple[str, PoolFact]) -> datetime | None:
+        """The last instant that the source told of, and so knew; of a Deployment it has to tell itself."""
+        telling = (key,) if key[1] in _COUNTS else tuple(each for each in self._facts if each[1] in _COUNTS)
+        return max((at for each in telling for at in self._facts[each].told), default=None)
 
     def _counts(self, pool: PoolSettings, at: datetime) -> "_Counts | None":
         """The pool's own numbers; None if its Deployment is not told of."""
-        held = self._facts[pool.name, PoolFact.HELD].newest(at, fresh_s=self._fresh_s)
-        serving = self._facts[pool.name, PoolFact.SERVING].newest(at, fresh_s=self._fresh_s)
-        if held is None or serving is None:
+        held, serving = (self._facts[pool.name, fact] for fact in _COUNTS)
+        found = (held.newest(at, fresh_s=self._fresh_s), serving.newest(at, fresh_s=self._fresh_s))
+        if found[0] is None or found[1] is None:
             return None
-        ready = round(sum(serving[1].values()))
+        ready = round(sum(serving.told[found[1]].values()))
         return _Counts(
-            at=min(held[0], serving[0]),
-            held=max(ready, round(sum(held[1].values()))),
+            at=min(found[0], found[1]),
+            by=max(held.by[found[0]], serving.by[found[1]]),
+            held=max(ready, round(sum(held.told[found[0]].values()))),
             serving=ready,
-            now=min(held[0], serving[0]) == at,
         )
 
-    def _at(self, pool: PoolSettings, name: PoolFact, at: datetime) -> Told | None:
-        """What a fact told at an instant at which its pool was seen; None if it was not asked by then."""
+    def _at(self, pool: PoolSettings, name: PoolFact, counts: "_Counts") -> Told | None:
+        """What a fact told at an instant at which its pool was seen; None if it was not asked since then."""
         fact = self._facts.get((pool.name, name))
-        if fact is None or fact.until is None or fact.until < at:
+        if fact is None or fact.until is None or fact.until < counts.by:
             return None
-        return fact.told.get(at, {})
+        return fact.told.get(counts.at, {})
 
-    def _zones(self, pool: PoolSettings, counts: "_Counts") -> list[ZoneSeen] | None:
+    def _zones(self, pool: PoolSettings, counts: "_Counts", at: datetime) -> list[ZoneSeen] | None:
         """A spot pool by zone; None if its zones cannot be told apart."""
         ready = {"": float(counts.serving)}
         if pool.zones:
-            told = self._at(pool, PoolFact.READY, counts.at)
+            told = self._at(pool, PoolFact.READY, counts)
             if told is None:
                 return None
             ready = dict(told)
@@ -248,7 +278,7 @@ class PoolWatch:
                     pending=share + (place < more),
                     noticed=self._nodes(pool, PoolFact.NOTICED, zone, counts) or 0,
                     rebalanced=self._nodes(pool, PoolFact.REBALANCED, zone, counts) or 0,
-                    lost=self._lost(pool, zone, counts),
+                    lost=self._lost(pool, zone, counts, at),
                     failed=self._nodes(pool, PoolFact.LAUNCH_FAILURES, zone, counts) or 0,
                     available=self._offered(pool, zone, counts),
                 )
@@ -257,29 +287,31 @@ class PoolWatch:
 
     def _nodes(self, pool: PoolSettings, name: PoolFact, zone: str, counts: "_Counts") -> int | None:
         """A count of a zone, or of all of them where the pool is not split by zone; None if unknown."""
-        told = self._at(pool, name, counts.at)
+        told = self._at(pool, name, counts)
         if told is None:
             return None
         return _nodes(pool, told, zone)
 
-    def _lost(self, pool: PoolSettings, zone: str, counts: "_Counts") -> int | None:
+    def _lost(self, pool: PoolSettings, zone: str, counts: "_Counts", at: datetime) -> int | None:
+        """Since the tick before, or where ticks were skipped or saw nothing, since the last one that saw."""
         fact = self._facts.get((pool.name, PoolFact.LOST))
         if fact is None:
             return None
-        if not counts.now:
+        since = self._since.get(pool.name) if at == self._looked else None
+        if since is None:
+            tick = timedelta(seconds=self._tick_s)
+            before = self._counts(pool, at - tick)
+            since = counts.at - tick if before is None else before.at
+        if since >= counts.at:
             # An answer that is used a second time tells of no second loss.
             return 0
-        if fact.until is None or fact.until < counts.at:
+        if fact.until is None or fact.until < counts.by:
             # A counter that could not be read does not tell of none; what vanished is counted then.
             return None
-        since = counts.at - timedelta(seconds=self._tick_s)
-        if counts.at == self._looked and self._before is not None:
-            # Ticks that were skipped had losses too.
-            since = min(since, self._before)
-        return sum(_nodes(pool, told, zone) for at, told in fact.told.items() if since < at <= counts.at)
+        return sum(_nodes(pool, told, zone) for then, told in fact.told.items() if since < then <= counts.at)
 
     def _offered(self, pool: PoolSettings, zone: str, counts: "_Counts") -> bool | None:
-        told = self._at(pool, PoolFact.OFFERED, counts.at)
+        told = self._at(pool, PoolFact.OFFERED, counts)
         return None if told is None or zone not in told else told[zone] > 0
 
 
@@ -316,12 +348,12 @@ class _Counts:
 
     Args:
         at: When.
+        by: The look that told it.
         held: Its replicas.
         serving: Those that are ready.
-        now: Whether that was told for the very instant that is asked about.
     """
 
     at: datetime
+    by: datetime
     held: int
     serving: int
-    now: bool

@@ -7,9 +7,10 @@ the lead time. A bin is settled once late samples are in. A replica of the servi
 a record is told who was ready before it. Refuses to call unknown lateness none.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from math import ceil
+from datetime import UTC, datetime
+from math import ceil, isnan
 
 import numpy as np
 
@@ -21,8 +22,8 @@ from predictscale.core.slo import HOUR_S, Budget, Slo, lateness
 SETTLING_BINS = 4
 """So many bins after its end a bin changes no more."""
 
-_AT_ONCE = 1440
-"""Bins that are settled at once; a month that is told after a start takes several ticks."""
+_AT_ONCE = 720
+"""Bins that are settled at once: some milliseconds, in which nobody is answered; a month takes 60 ticks."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -73,9 +74,14 @@ class Spending:
             return
         numbers = np.floor(ends_s[chosen] / self._step_s).astype(np.int64)
         found, places = np.unique(numbers, return_inverse=True)
-        sums, counts = np.bincount(places, weights=ready.values[chosen]), np.bincount(places)
-        for number, total, count in zip(found.tolist(), sums.tolist(), counts.tolist(), strict=True):
-            self._open.setdefault(number, np.zeros(4))[:2] += total, count
+        told = np.zeros((found.size, 4))
+        told[:, 0] = np.bincount(places, weights=ready.values[chosen])
+        told[:, 1] = np.bincount(places)
+        # Weeks of bins, while decisions wait: one table for all of them.
+        remembered = dict(zip(found.tolist(), told, strict=True))
+        for number in remembered.keys() & self._open.keys():
+            remembered[number] += self._open[number]
+        self._open |= remembered
         first = int(found[0])
         self._next = first if self._next is None else min(self._next, first)
 
@@ -84,16 +90,23 @@ class Spending:
         return self._next is not None and self._next < self._bin(at) - SETTLING_BINS
 
     def settle(self, demand: MetricWindow, *, at: datetime) -> None:
-        """Account for bins that change no more at `at`: for all, or the first `_AT_ONCE` of very many."""
+        """Account for bins that change no more at `at`: for all, or the first `_AT_ONCE` of very many.
+
+        Args:
+            demand: What came, on the grid of bins.
+            at: The present.
+        """
         stop = self._bin(at) - SETTLING_BINS
+        known: list[int] | None = None
         for _ in range(_AT_ONCE):
             if self._next is None or self._next >= stop:
                 return
             if not self._targets and self._next not in self._open:
                 # A silence may be of weeks: nothing can be said of its bins, and decisions wait for this.
                 self._queue = 0.0
-                self._next = min([number for number in self._open if number > self._next], default=stop)
-                self._next = min(self._next, stop)
+                known = sorted(self._open) if known is None else known
+                following = bisect_right(known, self._next)
+                self._next = min(known[following], stop) if following < len(known) else stop
                 continue
             self._account(self._next, demand)
             self._next += 1
@@ -123,9 +136,11 @@ class Spending:
             ValueError: It is not that.
             KeyError: The same.
         """
-        self._hours, self._open = _by_number(kept["hours"], 3), _by_number(kept["open"], 4)
-        self._targets = {bin_: float(row[0]) for bin_, row in _by_number(kept["targets"], 1).items()}
+        hours, waiting = _by_number(kept["hours"], 3), _by_number(kept["open"], 4)
+        targets = {bin_: float(row[0]) for bin_, row in _by_number(kept["targets"], 1).items()}
         queue, following = kept["queue"].tolist()
+        # All of it or nothing: what does not fit is begun anew.
+        self._hours, self._open, self._targets = hours, waiting, targets
         self._queue, self._next = queue, None if np.isnan(following) else int(following)
 
     def _summed(self, last: int) -> Budget:
@@ -143,10 +158,9 @@ class Spending:
             self._targets[bin_] = float(counts[2] / counts[3])
         serving = self._serving(bin_, counts)
         self._targets.pop(bin_ - self._lead_bins, None)
-        start = _EPOCH + timedelta(seconds=bin_ * self._step_s)
-        part = demand.between(start, start + timedelta(seconds=self._step_s)).values
-        came = float(part[0]) if part.size else np.nan
-        if serving is None or self.capacity is None or np.isnan(came):
+        place = bin_ - self._bin(demand.start)
+        came = float(demand.values[place]) if 0 <= place < len(demand) else np.nan
+        if serving is None or self.capacity is None or isnan(came):
             self._queue = 0.0
             return
         steps = self._slo.wait_s / self._step_s

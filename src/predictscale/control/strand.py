@@ -155,7 +155,8 @@ class Strand:
         """
         names = (self.series + _BEFORE, self.series)
         kept = [await self._shelf.get(self._settings, series=name) for name in names]
-        self._models = tuple(model for model in kept if model is not None)
+        # A clock that was ahead, and is right now, left fits of what is still to come.
+        self._models = tuple(model for model in kept if model is not None and model.boundary <= at)
         self._relived_from = at - timedelta(seconds=self._relived_s)
         self._start(at, until=self._serving(at))
         if not self._models and self._may_take_long:

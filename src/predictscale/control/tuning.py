@@ -85,14 +85,18 @@ class SelfTuning:
         """Take the record from the shelf; if there is none, ask who was ready before `at`."""
         kept = await self._shelf.get(self._key)
         self._awake = True
-        if kept is not None and self._restored(kept):
+        if kept is not None and self._restored(kept, at):
             self._chosen, self._retold_until = kept.chosen, kept.retold_until
         # In shadow mode what was ready is not ours.
         elif self._ready is not None and self._subject.policy.mode is not Mode.SHADOW:
             back_s = min(self._goal.slo.window_s, self._subject.history_s)
             self._recall = Recall(self._ready, before=at, back_s=back_s, step_s=self._subject.step_s)
 
-    def _restored(self, kept: Kept) -> bool:
+    def _restored(self, kept: Kept, at: datetime) -> bool:
+        ahead_s = (kept.at - at).total_seconds()
+        if ahead_s > HOUR_S:
+            _log.warning("what tuning kept is of the future", workload=self._name, by_s=round(ahead_s))
+            return False
         try:
             self._said.restore(kept.said_end, kept.said)
             self._spending.restore(kept.spending)
@@ -143,11 +147,11 @@ class SelfTuning:
         # In shadow mode the fleet is another's: what ours would have had ready counts.
         ready = None if decision.policy.mode is Mode.SHADOW else decision.seen.fleet.ready
         self._spending.note(at, ready=ready, target=decision.plan.target)
-        if bins is not None and self._recalled(at):
+        if bins is not None and self._recalled(at, mode=decision.policy.mode):
             self._spending.settle(bins, at=at)
         return self._state(at)
 
-    def _recalled(self, at: datetime) -> bool:
+    def _recalled(self, at: datetime, *, mode: Mode) -> bool:
         """Put what was told of the time before the start on record; whether nothing more is to come."""
         recall = self._recall
         if recall is None:
@@ -155,7 +159,8 @@ class SelfTuning:
         # Lateness is counted with what a replica serves; one that is learned comes later.
         if not recall.over(at, usable=self._spending.capacity is not None):
             return False
-        if recall.told is not None:
+        # A person may have put it in shadow mode, whatever the settings say.
+        if recall.told is not None and mode is not Mode.SHADOW:
             self._spending.remember(recall.told)
         self._recall = None
         return True
@@ -163,7 +168,7 @@ class SelfTuning:
     def start_due(self, at: datetime, bins: MetricWindow | None) -> None:
         """Ask for a new choice in the background when one is due."""
         if self._recall is not None:
-            self._recall.start_due()
+            self._recall.start_due(at)
         boundary = self._boundary(at)
         if bins is None or boundary == self._asked_at or self._work.busy:
             return
@@ -315,7 +320,8 @@ class SelfTuning:
         )
 
     async def _keep(self) -> None:
-        if self._noted is None:
+        # Without what is being recalled it would be a record, and nobody would ask again.
+        if self._noted is None or self._recall is not None:
             return
         if not self._awake and await self._shelf.get(self._key) is not None:
             # A record of days that was not looked at yet is worth more than what came since the start.
@@ -323,13 +329,14 @@ class SelfTuning:
         self._awake = True
         end, table = self._said.kept()
         kept = Kept(
+            at=self._noted,
             chosen=self._chosen,
             said_end=end,
             said=table,
             spending=self._spending.kept(),
             retold_until=self._retold_until,
         )
-        await self._shelf.put(self._key, kept, at=self._noted)
+        await self._shelf.put(self._key, kept)
 
     def _boundary(self, at: datetime) -> datetime:
         """Where the past ends that the newest choice at `at` is made from: the same on every replica.

@@ -40,6 +40,7 @@ class Kept:
     """All that is kept of one workload.
 
     Args:
+        at: Of when the newest of it is.
         chosen: The last choices, oldest first.
         said_end: The number of the bin after the newest one of `said`.
         said: What was forecast, by bins.
@@ -47,6 +48,7 @@ class Kept:
         retold_until: Up to when `said` was told again after a start; None if all was said live.
     """
 
+    at: datetime
     chosen: tuple[Chosen, ...]
     said_end: int
     said: NDArray[np.float32]
@@ -75,15 +77,9 @@ class TuningShelf:
             _log.warning("what tuning kept on disk is damaged", key=key, because=str(damaged))
             return None
 
-    async def put(self, key: str, kept: Kept, *, at: datetime) -> None:
-        """Keep it; it replaces what was there.
-
-        Args:
-            key: Under which.
-            kept: All of it.
-            at: Of when the newest of it is.
-        """
-        await self._history.blob_put(_named(key), _encoded(kept), at=at)
+    async def put(self, key: str, kept: Kept) -> None:
+        """Keep it; it replaces what was there."""
+        await self._history.blob_put(_named(key), _encoded(kept), at=kept.at)
 
 
 def _named(key: str) -> str:
@@ -93,6 +89,7 @@ def _named(key: str) -> str:
 def _encoded(kept: Kept) -> bytes:
     head = {
         "schema": SCHEMA,
+        "at": kept.at.isoformat(),
         "said_end": kept.said_end,
         "retold_until": None if kept.retold_until is None else kept.retold_until.isoformat(),
         "chosen": [
@@ -117,6 +114,7 @@ def _decoded(blob: bytes) -> Kept:
             raise ValueError(f"schema {head['schema']!r}; this version reads {SCHEMA}")
         prefix = "spending_"
         return Kept(
+            at=datetime.fromisoformat(head["at"]),
             chosen=tuple(
                 Chosen(choice=_choice(each["choice"]), since=datetime.fromisoformat(each["since"]))
                 for each in head["chosen"]

@@ -123,9 +123,12 @@ def decide(
 def floor_in_force(decision: Decision) -> Floor:
     """The floor that a decision's stages kept to, and why it is as high.
 
-    A decision that wanted more does not say in its steps where its floor came from.
+    A decision that wanted more does not say in its steps where its floor came from. One that was only
+    kept above zero says why in them, and then that is the floor.
     """
-    return Floor(*_floor(_case_of(decision)))
+    floor, reached = Floor(*_floor(_case_of(decision))), {step.stage: step for step in decision.plan.steps}
+    warm, before = reached[Stage.WARM], reached[Stage.BACKLOG].value
+    return Floor(int(warm.value), warm.because) if warm.value > max(before, floor.replicas) else floor
 
 
 def standby_for(decision: Decision) -> tuple[Stock, ...]:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from predictscale.core.calendar import Calendar
 from predictscale.core.calibration import DOUBT, LEAST_WINDOWS, exceeded, independent
 from predictscale.core.outcome import Outcome
 from predictscale.core.plan import Mode
@@ -26,6 +27,7 @@ LEAST_OF_A_DAY = 0.5
 
 _WEEK = 7
 _THURSDAY, _SATURDAY = 3, 5
+_UTC = Calendar()
 
 
 class Standing(StrEnum):
@@ -202,20 +204,23 @@ def asked_share(evidence: Evidence, rules: Rules) -> float:
     return rules.late_share if evidence.slo is None else evidence.slo.max_violation
 
 
-def week_swing(bins: MetricWindow) -> float | None:
+def week_swing(bins: MetricWindow, calendar: Calendar = _UTC) -> float | None:
     """By how much weekends differ from workdays, of the mean of all days [1].
 
-    Days are UTC's; one counts if half of it is known.
+    A day counts if half of it is known. A holiday takes no part: it is neither.
+
+    Args:
+        bins: Demand.
+        calendar: By whose clock days begin, and which of them are holidays.
 
     Returns:
         None if no weekend day or no workday is known, or nothing ever came.
     """
     days: dict[int, list[float]] = {}
-    stamps_s = bins.start.timestamp() + np.arange(len(bins)) * bins.step_s
-    of_day = (stamps_s // DAY_S).astype(np.int64)
+    stamps_s, counted = bins.stamps_s, bins.known & ~calendar.holiday(bins.stamps_s)
+    of_day = ((stamps_s + calendar.offsets_s(stamps_s)) // DAY_S).astype(np.int64)
     for day in np.unique(of_day).tolist():
-        values = bins.values[of_day == day]
-        known = values[~np.isnan(values)]
+        known = bins.values[(of_day == day) & counted]
         if known.size * bins.step_s >= LEAST_OF_A_DAY * DAY_S:
             # The epoch was a Thursday.
             days.setdefault(int((day + _THURSDAY) % _WEEK >= _SATURDAY), []).append(float(known.mean()))

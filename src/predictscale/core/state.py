@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from predictscale.core.decide import floor_in_force
 from predictscale.core.demand import Observation
 from predictscale.core.plan import Decision, Health, OnStale, Policy, Stage
 
@@ -110,7 +111,7 @@ def _known(decision: Decision) -> Told:
         case Health.HOLDING:
             return Told(State.HOLDING, f"{_doubt(seen)}; the last good target holds {_until(seen, policy)}")
         case Health.STALE:
-            return Told(State.STALE, f"{_doubt(seen)}, {_acts(policy)}")
+            return Told(State.STALE, f"{_doubt(seen)}, {_acts(decision)}")
         case Health.UNKNOWN:
             why = "; ".join(decision.notes)
             return Told(State.UNKNOWN, f"demand was never seen{why and f': {why}'}")
@@ -137,8 +138,9 @@ def _until(seen: Observation, policy: Policy) -> str:
     return f"until {_clock(seen.demand_at + timedelta(seconds=policy.stale_after_s))}"
 
 
-def _acts(policy: Policy) -> str:
+def _acts(decision: Decision) -> str:
     """What the owner wants of data that is older than a target may be held."""
+    policy = decision.policy
     beyond = f"beyond the {_spoken(policy.stale_after_s)} that a target is held"
     if policy.paused_with is not None:
         return f"{beyond}; the fleet is paused, so the last good target stays"
@@ -146,9 +148,17 @@ def _acts(policy: Policy) -> str:
         case OnStale.HOLD:
             return f"{beyond}; on_stale is hold, so the last good target stays without end"
         case OnStale.FLOOR:
-            return f"{beyond}; on_stale is floor, so only the floor of {policy.floor} stays"
+            return f"{beyond}; on_stale is floor, so {_floor(decision)}"
         case OnStale.UNAVAILABLE:
             return f"{beyond}; on_stale is unavailable, so KEDA's own fallback acts"
+
+
+def _floor(decision: Decision) -> str:
+    """The floor that stays, with its reason where it is not the owner's own number."""
+    floor = floor_in_force(decision)
+    stays = f"only the floor of {floor.replicas} stays"
+    why = floor.because.removeprefix("the floor: ")
+    return stays if floor.replicas == decision.policy.floor else f"{stays}, {why}"
 
 
 def _demoted(decision: Decision, author: str, home: Collection[str]) -> str:
@@ -163,7 +173,7 @@ def _untold(decision: Decision) -> str:
         return f"KEDA is told UNAVAILABLE: the last decision was valid until {_clock(decision.valid_until)}"
     if decision.plan.health is Health.UNKNOWN:
         return f"KEDA is told UNAVAILABLE: {_known(decision).because}"
-    return f"KEDA is told UNAVAILABLE: {_doubt(decision.seen)}, {_acts(decision.policy)}"
+    return f"KEDA is told UNAVAILABLE: {_doubt(decision.seen)}, {_acts(decision)}"
 
 
 def _clock(at: datetime) -> str:

@@ -34,6 +34,7 @@ answers all of them.
 - Instants are ISO 8601 in UTC, durations are seconds and their names end with `_s`, rates are per second.
   `null` is what is not known; it is never sent as 0.
 - Errors are `application/problem+json` (RFC 9457): `title`, `status`, and `detail` in words for a person.
+- A parameter that a call does not know is one (422), and its `detail` names those that are known.
 - Each read under `/api/v1` answers an `ETag` that stays the same as long as nothing but ages has changed.
   Sent back as `If-None-Match` it is answered with 304 and no body. `Age` is the time since the newest
   decision that an answer tells, in seconds. Nothing may be kept without asking again

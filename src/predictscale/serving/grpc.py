@@ -81,7 +81,7 @@ class ScalerServer:
         grace_s: float = 5.0,
         clock: Clock | None = None,
     ) -> None:
-        self._host = f"[{host}]" if ":" in host else host
+        self._host = host
         self._port = port
         self._credentials = credentials
         self._drain_s = drain_s
@@ -116,14 +116,14 @@ class ScalerServer:
         self._server = server
 
     def _bind(self, server: grpc.aio.Server) -> int:
-        address = f"{self._host}:{self._port}"
+        here = address(self._host, self._port)
         try:
             if self._credentials is None:
-                return server.add_insecure_port(address)
-            return server.add_secure_port(address, self._credentials)
+                return server.add_insecure_port(here)
+            return server.add_secure_port(here, self._credentials)
         except RuntimeError as error:
             got, wants = (
-                f"{address} cannot be bound",
+                f"{here} cannot be bound",
                 "wants an address of this machine and a free port, or 0",
             )
             raise SettingsError([Problem(where="grpc_port", got=got, wants=wants)]) from error
@@ -262,6 +262,11 @@ class _Cycles:
 class _Cycle:
     at_s: float
     decision: Decision
+
+
+def address(host: str, port: int) -> str:
+    """A host and a port as one text; an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @lru_cache(maxsize=4096)

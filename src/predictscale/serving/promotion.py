@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control.shadow import ShadowMeter, Watched
 from predictscale.control.whatif import Job, JobState
+from predictscale.core.calendar import Calendar
 from predictscale.core.counterfactual import Savings, Way
 from predictscale.core.demand import WorkloadId
 from predictscale.core.plan import Decision, Mode
@@ -143,7 +144,7 @@ def add_promotion(
         reader = readers(newest.workload)
         reading = None if reader is None else reader.reading()
         replayed = None if replay is None else _replayed(desk, newest.workload, replay)
-        swing = await to_thread.run_sync(_swing, None if reading is None else reading.bins)
+        swing = await to_thread.run_sync(_swing, None if reading is None else reading.bins, settings.calendar)
         rules = Rules(days=days)
         found = evidence(newest, settings, watched, swing=swing, replay=replayed)
         return _view(newest, watched, found, rules, persisted=desk.persisted)
@@ -196,8 +197,8 @@ def _held(savings: Savings, way: Way) -> Held:
     return Held(replica_h=savings.of(way).replica_h, late_share=savings.late_share(way))
 
 
-def _swing(bins: MetricWindow | None) -> float | None:
-    return None if bins is None else week_swing(bins)
+def _swing(bins: MetricWindow | None, calendar: Calendar) -> float | None:
+    return None if bins is None else week_swing(bins, calendar)
 
 
 def _replayed(desk: PromotionDesk, workload: WorkloadId, job_id: str) -> Replay:

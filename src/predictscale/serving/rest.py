@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Response
 
 from predictscale import __version__
 from predictscale.control.decisionlog import DecisionLog
@@ -28,6 +28,7 @@ from predictscale.serving.money import CostsView, CostView, cost_view, costs_vie
 from predictscale.serving.openapi import describe
 from predictscale.serving.overrides import OverrideDesk, add_overrides
 from predictscale.serving.page import add_page
+from predictscale.serving.parameters import only_known
 from predictscale.serving.past import add_past, forgetful, teller
 from predictscale.serving.pastreader import PastReader
 from predictscale.serving.pools import add_pools
@@ -94,6 +95,7 @@ def create_app(
         redoc_url=None,
         openapi_url=None,  # served as bytes that are made once
         redirect_slashes=False,  # to wherever the Host header says
+        dependencies=[Depends(only_known)],
     )
     book, beside = money or MoneyBook(), asides or Asides()
     app.add_middleware(Conditional, newest=lambda asked: _newest(store, asked), now=now)
@@ -146,7 +148,7 @@ def _add_fleet(
     now: Callable[[], datetime],
     about: About,
 ) -> None:
-    together = APIRouter(prefix="/api/v1")
+    together = APIRouter(prefix="/api/v1", responses=problems(422))
     add_fleet(together, rows=rows, store=store, desk=desk, now=now, about=about)
     add_list(together, rows=rows, desk=desk, now=now)
     add_sparks(together, store=store, asides=asides, now=now)

@@ -73,10 +73,10 @@ async def card_then(
         HTTPException: 404: nothing is kept of then, or not this, or there was no such thing.
     """
     told = await then(namespace, name, at)
-    if not told.cards:
+    cards = json.loads(told.cards or b"{}")
+    if card not in cards:
         raise HTTPException(404, f"{namespace}/{name}: nothing is kept of its {card} at {clock(told.at)}")
-    found = json.loads(told.cards)[card]
-    if found is None:
+    if (found := cards[card]) is None:
         raise HTTPException(404, f"{namespace}/{name} {none} at {clock(told.at)}")
     return Response(json.dumps(found, separators=(",", ":")), media_type=JSON)
 

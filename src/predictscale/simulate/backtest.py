@@ -9,7 +9,7 @@ Refuses to choose anything by what comes after the choice; both references are t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -70,7 +70,8 @@ class Trial:
         if not 1 <= self.first < len(self.demand):
             raise ValueError(f"first: {self.first} of {len(self.demand)} steps; needs a past and a step")
         if not self.demand.known[self.first :].any():
-            raise ValueError("the scored part holds no known demand, so there is nothing to score")
+            since = self.demand.start + timedelta(seconds=self.first * self.demand.step_s)
+            raise ValueError(f"no demand is known from {since:%Y-%m-%dT%H:%MZ} on, so nothing to score")
 
     @property
     def start(self) -> datetime:
