@@ -141,6 +141,11 @@ def figures_of_a_live_service() -> Iterator[tuple[str, str]]:
     yield "docs/sizing.md", f"took {most['memory_mib']['together_peak']:.0f} MiB together at the most"
     yield "docs/sizing.md", f"the service {most['cpu']['service_cores']:.2f} of a core"
     yield "docs/sizing.md", f"fits {fits:.2f} more on average"
+    line, workers = results("live")["line"], most["memory_mib"]["workers_peak"]
+    for mib, words in ((512, "for are enough for about"), (1024, "1 GiB for about")):
+        room = (mib - workers - line["memory_mib"]) // line["memory_mib_per_workload"]
+        yield "docs/sizing.md", f"{words} {room:.0f} workloads"
+    yield "docs/sizing.md", f"by {line['memory_mib_per_workload']:.1f} MiB a workload"
     yield "docs/sizing.md", f"of more than {most['workloads']} workloads on a Prometheus was not measured"
 
 
