@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("auto", "native", "boosted")
@@ -142,7 +143,11 @@ def figures_of_a_live_service() -> Iterator[tuple[str, str]]:
     yield "docs/sizing.md", f"the service {most['cpu']['service_cores']:.2f} of a core"
     yield "docs/sizing.md", f"fits {fits:.2f} more on average"
     line, workers = results("live")["line"], most["memory_mib"]["workers_peak"]
-    for mib, words in ((512, "for are enough for about"), (1024, "1 GiB for about")):
+    asked = yaml.safe_load((ROOT / "deploy/chart/predictscale/values.yaml").read_text(encoding="utf-8"))[
+        "resources"
+    ]
+    assert (asked["requests"]["memory"], asked["limits"]["memory"]) == ("768Mi", "1Gi")
+    for mib, words in ((768, "for are enough for about"), (1024, "1 GiB for about")):
         room = (mib - workers - line["memory_mib"]) // line["memory_mib_per_workload"]
         yield "docs/sizing.md", f"{words} {room:.0f} workloads"
     yield "docs/sizing.md", f"by {line['memory_mib_per_workload']:.1f} MiB a workload"
