@@ -93,10 +93,15 @@ class Shadows:
 
 @asynccontextmanager
 async def shadows(
-    folder: Path, demand: Mapping[str, Floats], *, cache: Path | None = None, **more: Any
+    folder: Path,
+    demand: Mapping[str, Floats],
+    *,
+    cache: Path | None = None,
+    at: datetime = START,
+    **more: Any,
 ) -> AsyncIterator[Shadows]:
-    """Workloads in shadow, one for each series, at the beginning of the lived days."""
-    clock = ManualClock(START)
+    """Workloads in shadow, one for each series, from an instant of the lived days on."""
+    clock = ManualClock(at)
     began = START - timedelta(days=LEARNT_DAYS)
     series = {name: MetricWindow(began, STEP_S, values) for name, values in demand.items()}
     tokens = folder / "tokens"

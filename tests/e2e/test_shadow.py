@@ -5,13 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keda_client import ScaledObject, keda
-from shadow_scene import NAMESPACE, Shadows, days, shadows, surging
+from shadow_scene import NAMESPACE, TICK_S, Shadows, days, shadows, surging
 
 pytestmark = pytest.mark.e2e
 
@@ -102,8 +103,8 @@ async def test_what_was_recorded_outlives_a_restart_where_there_is_a_cache(tmp_p
     async with shadows(tmp_path, demand, cache=cache) as scene:
         await scene.live(2 * 3600)
         before = await promote(scene, "calm", wants=NOT_YET)
-    async with shadows(tmp_path, demand, cache=cache) as scene:
-        # The replayed clock began anew; what was recorded of later is there all the same.
+        stopped = scene.clock.now()
+    async with shadows(tmp_path, demand, cache=cache, at=stopped + timedelta(seconds=TICK_S)) as scene:
         await scene.live(1200)
         after = await promote(scene, "calm", wants=NOT_YET)
     assert after["since"] == before["since"]
