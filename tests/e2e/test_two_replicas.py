@@ -66,7 +66,8 @@ class Compared:
 
     Args:
         same: Equal answers, by workload.
-        starting: Ticks of which one replica said that it lacks something, likewise.
+        starting: Ticks of which one replica said that it lacks something, or told other standings of a
+            tournament, likewise.
         alone: Ticks that one replica skipped, likewise.
         differ: What differs, in words.
     """
@@ -84,7 +85,7 @@ class Compared:
             name, tick = key
             if key not in one or key not in other:
                 self.alone[name] += tick >= begun.get(name, "9")
-            elif key in lacking:
+            elif key in lacking or standings(one[key]) != standings(other[key]):
                 self.starting[name] += 1
             elif difference := _difference(_graded(one[key]), _graded(other[key])):
                 self.differ.append(f"{name} at {tick}: {difference}")
@@ -107,6 +108,11 @@ def _first(answers: Answers, name: str) -> str:
 def not_yet(decision: Mapping[str, Any]) -> bool:
     """Whether a decision says that something which it obeys was still to come."""
     return decision["health"] != "ok" or any(word in note for note in decision["notes"] for word in NOT_YET)
+
+
+def standings(decision: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a decision tells of a tournament: who rests follows from fits before a start, ADR 16."""
+    return tuple(note for note in decision["notes"] if " serves: loss of the peak " in note)
 
 
 def _graded(decision: dict[str, Any]) -> dict[str, Any]:
@@ -265,6 +271,6 @@ async def _asked(
             return [], set()
         raise
     shown += [await asyncio.to_thread(reader.get, path) for reader in readers]
-    if any(one is None or not_yet(one) for one in shown):
+    if any(one is None or not_yet(one) for one in shown) or len({standings(one) for one in shown}) > 1:
         return told, set()
     return told, {one["decided_at"] for one in shown}
