@@ -13,13 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keda_client import KedaClient, ScaledObject
-from predictscale.bootstrap import Service
 from predictscale.clock import ManualClock, SystemClock
-from predictscale.config.load import load_service
 from predictscale.control.step import StepMemory, step
 from predictscale.core.capacity import Load
 from predictscale.core.decide import decide
-from predictscale.core.demand import Observation, Signal, SignalName
+from predictscale.core.demand import Observation, SignalName
 from predictscale.core.hpa import DeadBand, metric_milli, recommend_average
 from predictscale.core.plan import Decision, Health, Landing, Memory, Mode, OnStale, ReplicaPlan, Stage
 from predictscale.errors import HoldTarget
@@ -30,6 +28,7 @@ from predictscale.sources.prometheus import Bearer, PrometheusSource
 from predictscale.sources.replay import ReplaySource
 from predictscale.sources.synthetic import SyntheticDemand, shop_requests
 from scenes import MORNING, SIGNALS, Scene, WatchedSource, settings_of
+from small_service import small_service
 from worlds import NOON, flat_forecast, held, policy, seen
 
 UNIT = "requests/s"
@@ -91,7 +90,7 @@ async def test_4_answers_come_from_memory() -> None:
     """A thousand calls ask the source nothing, and a source that hangs delays none of them."""
     clock = ManualClock(MORNING)
     source = WatchedSource(ReplaySource({"shop_demand": shop_requests(seed=7)}, clock=clock))
-    service = _service(clock, source)
+    service = small_service(clock, source)
     await service.start()
     keda = KedaClient(f"127.0.0.1:{service.grpc.port}", guard_s=5)
     scaled = ScaledObject(name="shop", namespace="prod", metadata={"workload": "shop"})
@@ -249,7 +248,7 @@ async def test_10_nothing_leaves_the_cluster(tmp_path: Path) -> None:
         assert "s3cret" not in f"{refused.value!r} {source!r} {vars(source)!r}"
         await source.aclose()
         clock = ManualClock(MORNING)
-        service = _service(clock, ReplaySource({"shop_demand": shop_requests(seed=7)}, clock=clock))
+        service = small_service(clock)
         await service.start()
         keda = KedaClient(f"127.0.0.1:{service.grpc.port}", guard_s=5)
         other = {"workload": "shop", "tokenFromEnv": "s3cret-t0ken"}
@@ -263,29 +262,6 @@ async def test_10_nothing_leaves_the_cluster(tmp_path: Path) -> None:
     assert "s3cret" not in f"{denied.value.details()} {logs}"
     hosts = {str(call[0]) for call in calls if isinstance(call, tuple)}
     assert hosts <= {"127.0.0.1", "::1"}
-
-
-def _service(clock: ManualClock, source: object) -> Service:
-    settings = load_service(
-        overrides={
-            "grpc": {"host": "127.0.0.1", "port": 0, "drain_s": 0},
-            "http": {"host": "127.0.0.1", "port": 0},
-            "metrics": {"host": "127.0.0.1", "port": 0},
-            "loop": {"history_s": 2 * 86400},
-            "workloads": [
-                {
-                    "namespace": "prod",
-                    "name": "shop",
-                    "query": "shop_demand",
-                    "capacity_per_replica": 80,
-                    "max_replicas": 100,
-                    "forecasters": ["last-value"],
-                }
-            ],
-        }
-    )
-    signals: dict[SignalName, Signal] = SIGNALS
-    return Service(settings, clock=clock, source=source, signals=lambda _: signals)  # type: ignore[arg-type]
 
 
 def _told(decision: Decision) -> tuple[object, ...]:

@@ -11,38 +11,14 @@ import pytest
 from fake_desk import until
 from predictscale.bootstrap.service import PortTaken, Service, _listen
 from predictscale.clock import ManualClock
-from predictscale.config.load import load_service
 from predictscale.sources.history import History
-from predictscale.sources.replay import ReplaySource
-from predictscale.sources.synthetic import shop_requests
-from scenes import MORNING, SIGNALS
-
-_LOOPBACK = {"host": "127.0.0.1", "port": 0}
-_SHOP = {
-    "namespace": "prod",
-    "name": "shop",
-    "query": "shop_demand",
-    "capacity_per_replica": 80,
-    "max_replicas": 100,
-    "forecasters": ["last-value"],
-}
+from scenes import MORNING
+from small_service import small_service
 
 
 async def started(clock: ManualClock, **more: Any) -> Service:
     """A service of one workload, which the test ends."""
-    settings = load_service(
-        env={},
-        overrides={
-            "grpc": {**_LOOPBACK, "drain_s": 0, "grace_s": 1},
-            "http": _LOOPBACK,
-            "metrics": _LOOPBACK,
-            "loop": {"history_s": 2 * 86400},
-            "workloads": [_SHOP],
-            **more,
-        },
-    )
-    source = ReplaySource({"shop_demand": shop_requests(seed=7)}, clock=clock)
-    service = Service(settings, clock=clock, source=source, signals=lambda _: SIGNALS)
+    service = small_service(clock, **more)
     await service.start()
     return service
 

@@ -11,12 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from predictscale.bootstrap.service import Service
 from predictscale.clock import ManualClock
-from predictscale.config.load import load_service
-from predictscale.sources.replay import ReplaySource
-from predictscale.sources.synthetic import shop_requests
-from scenes import MORNING, SIGNALS
+from scenes import MORNING
+from small_service import small_service
 
-_LOOPBACK = {"host": "127.0.0.1", "port": 0}
 _TICK_S = 0.01
 """What the kernel counts CPU time by."""
 
@@ -26,17 +23,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="on
 @asynccontextmanager
 async def service() -> AsyncIterator[Service]:
     """A service that follows nobody."""
-    settings = load_service(
-        env={},
-        overrides={
-            "grpc": {**_LOOPBACK, "drain_s": 0, "grace_s": 1},
-            "http": _LOOPBACK,
-            "metrics": _LOOPBACK,
-        },
-    )
-    clock = ManualClock(MORNING)
-    source = ReplaySource({"shop_demand": shop_requests(seed=7)}, clock=clock)
-    made = Service(settings, clock=clock, source=source, signals=lambda _: SIGNALS)
+    made = small_service(ManualClock(MORNING), workloads=[])
     await made.start()
     try:
         yield made
