@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from patience import WITHIN_S
 from predictscale.bootstrap import Service, replay_signals
 from predictscale.clock import ManualClock
 from predictscale.config.load import load_service
@@ -36,8 +37,6 @@ TOKEN = "an-example-that-opens-nothing"  # noqa: S105 - good in this world alone
 TICK_S = 15.0
 TICKS = 24
 """Ticks that pass before anything is asked: six minutes."""
-WITHIN_S = 60.0
-"""A world that does not come about by then is broken."""
 CHAT, SHOP, CODE = (WorkloadId(NAMESPACE, name) for name in ("chat", "shop", "code"))
 
 _QUICK = ["native", "seasonal-naive-day", "last-value"]

@@ -15,7 +15,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +24,7 @@ from typing import Self
 import numpy as np
 import yaml
 
+from patience import until
 from predictscale.clock import SystemClock
 from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.sources.synthetic import shop_requests
@@ -36,7 +36,6 @@ TOOLS = ROOT / ".tools"
 BIN = Path(sys.executable).parent
 TOKEN = "a-token-of-the-documents"  # noqa: S105 - good in this scene alone
 _MINUTES = 180
-_WITHIN_S = 90.0
 _HIDDEN = {".git", ".tools", "build"}
 
 
@@ -108,10 +107,10 @@ class Scene:
         return ServiceProcess(arguments, log=self.folder / f"{name}.log")
 
     def _until(self, service: ServiceProcess, path: str) -> None:
-        deadline_s = time.monotonic() + _WITHIN_S
-        while service.get(path).status_code != 200:
-            assert time.monotonic() < deadline_s, f"nothing at {path}\n{service.log()[-2000:]}"
-            time.sleep(0.05)
+        until(
+            lambda: service.get(path).status_code == 200,
+            otherwise=lambda: f"nothing at {path}\n{service.log()[-2000:]}",
+        )
 
     def _settings(self) -> Path:
         """The service's file, as the chart makes it by default, but for where things are here."""

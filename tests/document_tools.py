@@ -65,7 +65,7 @@ def kubectl(arguments: Sequence[str]) -> None:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
     if done.returncode:
         refuse(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
     return done.stdout

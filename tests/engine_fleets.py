@@ -53,6 +53,6 @@ def backfill(folder: Path, recordings: Iterable[Recording]) -> None:
 def value_of(server: PrometheusServer, query: str, at: datetime) -> float:
     """The one value that a query gives at an instant."""
     form = urllib.parse.urlencode({"query": query, "time": at.timestamp()})
-    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=20) as answer:  # noqa: S310 - ours
+    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=60) as answer:  # noqa: S310 - ours
         (one,) = json.load(answer)["data"]["result"]
     return float(one["value"][1])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -141,14 +141,3 @@ async def served(
         yield server
     finally:
         await server.stop()
-
-
-async def until(holds: Callable[[], bool], *, guard_s: float = 10.0) -> None:
-    """Return once `holds()`; a test that waits in vain fails.
-
-    Raises:
-        TimeoutError: It did not hold within `guard_s`.
-    """
-    async with asyncio.timeout(guard_s):
-        while not holds():
-            await asyncio.sleep(0.005)

@@ -45,7 +45,7 @@ needs_helm = pytest.mark.skipif(
 
 def helm(major: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [str(TOOLS / major), *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
 
 
 def rendered(*arguments: object, major: str = "helm4") -> list[Manifest]:

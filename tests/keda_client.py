@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Never, TypeVar
 
 import grpc
 
+from patience import WITHIN_S
 from predictscale._proto import externalscaler_pb2 as pb
 from predictscale._proto.externalscaler_pb2_grpc import ExternalScalerStub
 
@@ -85,7 +86,7 @@ class KedaClient:
         *,
         credentials: grpc.ChannelCredentials | None = None,
         trigger: int = 0,
-        guard_s: float = 20.0,
+        guard_s: float = WITHIN_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         options: Sequence[tuple[str, str | int]] = (),
     ) -> None:
@@ -114,6 +115,17 @@ class KedaClient:
             TimeoutError: KEDA would hang here for ever.
         """
         return await self._cycle(scaled, None)
+
+    async def first(self, scaled: ScaledObject) -> list[Sample]:
+        """`poll`, once there is a target to be told."""
+        async with asyncio.timeout(self._guard_s):
+            while True:
+                try:
+                    return await self.poll(scaled)
+                except grpc.aio.AioRpcError as not_yet:
+                    if not_yet.code() is not grpc.StatusCode.UNAVAILABLE:
+                        raise
+                await asyncio.sleep(0.1)
 
     async def hpa(self, scaled: ScaledObject) -> list[Sample]:
         """One sync of the HPA, as the metrics adapter passes it on. Raises as `poll`."""

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, Playwright, Request, Response
+from playwright.sync_api import Browser, Page, Playwright, Request, Response, expect
+
+from patience import WITHIN_S
+
+expect.set_options(timeout=1000 * WITHIN_S)
 
 _AXE = Path(__file__).parents[1] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 _QUIET = (
@@ -106,7 +110,7 @@ def watched(browser: Browser, origin: str, look: Look = DESKTOP) -> Iterator[Wat
         color_scheme=look.colours,
         reduced_motion="reduce",
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(1000 * WITHIN_S)
     try:
         yield Watched(context.new_page(), origin)
     finally:

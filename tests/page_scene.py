@@ -15,9 +15,10 @@ from typing import Any, Self
 
 import httpx2
 
-from api_world import TOKEN, WITHIN_S, api_world
+from api_world import TOKEN, api_world
 from made_windows import CHAT as MEAN_REQUEST
 from made_windows import drawn
+from patience import WITHIN_S
 from predictscale.bootstrap import Service
 from predictscale.clock import ManualClock
 from predictscale.control.step import StepMemory, step
@@ -87,7 +88,7 @@ class PageScene:
 
     def json(self, path: str) -> Any:
         """What REST answers."""
-        answer = httpx2.get(f"{self.url}/api/v1{path}", timeout=10, trust_env=False)
+        answer = httpx2.get(f"{self.url}/api/v1{path}", timeout=60, trust_env=False)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -4,7 +4,9 @@
 with the same data. What was asked is in `queries()`.
 """
 
+import contextlib
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -17,9 +19,8 @@ from typing import Any, Self
 
 import httpx2
 
+from patience import WITHIN_S
 from predictscale.core.series import MetricWindow
-
-_READY_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class PrometheusServer:
                 stdout=out,
                 stderr=out,
             )
-        deadline_s = time.monotonic() + _READY_WITHIN_S
+        deadline_s = time.monotonic() + WITHIN_S
         while not self._ready():
             if self._process.poll() is not None or time.monotonic() > deadline_s:
                 self.stop()
@@ -154,7 +155,7 @@ class PrometheusServer:
         if process is not None:
             process.terminate()
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -177,12 +178,15 @@ class PrometheusServer:
 
     def _ready(self) -> bool:
         try:
-            return httpx2.get(f"{self.url}/-/ready", timeout=2.0, trust_env=False).status_code == 200
+            return httpx2.get(f"{self.url}/-/ready", timeout=10.0, trust_env=False).status_code == 200
         except httpx2.TransportError:
             return False
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that no other program is given unasked: below those that the system hands out."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = random.SystemRandom().randrange(15_000, 32_000)
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import httpx2
 
-_STARTS_WITHIN_S = 30.0
+from patience import WITHIN_S
 
 
 class ServiceProcess:
@@ -42,7 +42,7 @@ class ServiceProcess:
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        deadline_s = time.monotonic() + _STARTS_WITHIN_S
+        deadline_s = time.monotonic() + WITHIN_S
         while len(self._addresses()) < 3:
             if self._process.poll() is not None or time.monotonic() > deadline_s:
                 raise AssertionError(f"no three addresses in {self.printed}\n{self.log()[-3000:]}")
@@ -71,7 +71,7 @@ class ServiceProcess:
 
     def get(self, path: str) -> httpx2.Response:
         """Ask REST."""
-        return httpx2.get(f"http://127.0.0.1:{self._addresses()['REST']}{path}", timeout=5, trust_env=False)
+        return httpx2.get(f"http://127.0.0.1:{self._addresses()['REST']}{path}", timeout=60, trust_env=False)
 
     def json(self, path: str) -> Any:
         """Ask REST for what must be there."""
@@ -82,14 +82,14 @@ class ServiceProcess:
     def metric(self, name: str, **labels: str) -> float | None:
         """One of the service's own metrics, or None."""
         text = httpx2.get(
-            f"http://127.0.0.1:{self._addresses()['metrics']}/metrics", timeout=5, trust_env=False
+            f"http://127.0.0.1:{self._addresses()['metrics']}/metrics", timeout=60, trust_env=False
         ).text
         for line in text.splitlines():
             if re.match(rf"{name}[{{ ]", line) and all(f'{k}="{v}"' in line for k, v in labels.items()):
                 return float(line.rsplit(" ", 1)[1])
         return None
 
-    def terminate(self, *, within_s: float = 20.0) -> int:
+    def terminate(self, *, within_s: float = WITHIN_S) -> int:
         """SIGTERM, and the exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout=within_s)

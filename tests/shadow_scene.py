@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from patience import WITHIN_S
 from predictscale.bootstrap import Service, replay_signals
 from predictscale.clock import ManualClock
 from predictscale.config.load import load_service
@@ -27,8 +28,6 @@ START = datetime(2026, 3, 18, tzinfo=UTC)
 """A Wednesday: three days of shadow end before the weekend does."""
 LEARNT_DAYS, LIVED_DAYS = 9, 4
 TICK_S = STEP_S = 600.0
-WITHIN_S = 90.0
-"""A scene that does not come about by then is broken."""
 
 _DAY_S = 86_400.0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fake_desk import until
+from patience import WITHIN_S, soon
 from predictscale.bootstrap.service import PortTaken, Service, _listen
 from predictscale.clock import ManualClock
 from predictscale.sources.history import History
@@ -28,7 +28,7 @@ async def ticks(service: Service, clock: ManualClock, count: int) -> None:
     for _ in range(count):
         before = service._ticks
         clock.advance(15)
-        await until(lambda before=before: service._ticks > before)  # type: ignore[misc] # bound at once
+        await soon(lambda before=before: service._ticks > before)  # type: ignore[misc] # bound at once
 
 
 async def test_a_reader_that_reads_no_more_does_not_keep_the_service_from_ending(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ async def test_a_reader_that_reads_no_more_does_not_keep_the_service_from_ending
         await asyncio.to_thread(reader.sendall, 40 * b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
         # The first byte is there: it is being answered.
         await asyncio.to_thread(reader.recv, 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WITHIN_S):
             await service.stop()
     assert cache.stat().st_size > 0
 
@@ -55,12 +55,12 @@ async def test_a_slow_disk_is_not_asked_for_more_while_it_works(monkeypatch: pyt
     service = await started(clock)
     try:
         await ticks(service, clock, 24)
-        await until(lambda: bool(begun))
+        await soon(lambda: bool(begun))
         assert len(begun) == 1
         may_end.set()
-        await until(lambda: not service._house.busy)
+        await soon(lambda: not service._house.busy)
         await ticks(service, clock, 4)
-        await until(lambda: len(begun) == 2)
+        await soon(lambda: len(begun) == 2)
     finally:
         may_end.set()
         await service.stop()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from past_scenes import decided
+from patience import WITHIN_S
 from predictscale.bootstrap.shadow import ShadowBook
 from predictscale.config.settings import WorkloadSettings
 from predictscale.core.demand import WorkloadId
@@ -30,7 +31,7 @@ def book(history: History, settings: Callable[[], WorkloadSettings | None] = lam
 async def noted(kept: ShadowBook, first: int, last: int) -> None:
     """Decisions of some ticks, the first of them until the shelf was looked at."""
     kept.note(decided(first))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         while kept.meter(CHAT) is None:
             await asyncio.sleep(0.001)
     for second in range(first + 15, last, 15):
@@ -68,7 +69,7 @@ async def test_books_are_put_away_by_the_hour(history: History) -> None:
     await noted(first, 0, 3 * 3600)
     second = book(history)
     # Nobody stopped the first one: it was killed.
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         while not await history.blob_get(_only_key(first)):
             await asyncio.sleep(0.001)
     await noted(second, 3 * 3600, 3 * 3600 + 60)

@@ -24,7 +24,7 @@ cli.main()
 def test_a_sign_that_an_encoding_lacks_ends_nothing(encoding: str, shown: bytes) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     run = subprocess.run(
-        [sys.executable, "-c", PRINTS], capture_output=True, check=False, env=environment, timeout=60
+        [sys.executable, "-c", PRINTS], capture_output=True, check=False, env=environment, timeout=180
     )
     assert run.stderr == b""
     assert run.stdout.strip() == shown

@@ -140,7 +140,7 @@ def test_what_an_owner_changed_is_said_by_check_and_in_words(tmp_path: Path) -> 
     ]
     assert check_file(path).notes == notes
     cli = Path(sys.executable).parent / "predictscale"
-    done = subprocess.run([cli, "check", path], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([cli, "check", path], capture_output=True, text=True, check=True, timeout=180)
     assert all(note in done.stdout for note in notes)
 
 

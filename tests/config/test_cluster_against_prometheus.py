@@ -77,7 +77,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
 def ask(server: PrometheusServer, query: str, *, minute: float) -> dict[str, float]:
     """Values by uid."""
     form = urllib.parse.urlencode({"query": query, "time": START_S + minute * 60})
-    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=10) as answer:  # noqa: S310 - ours
+    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=60) as answer:  # noqa: S310 - ours
         result = json.load(answer)["data"]["result"]
     return {one["metric"].get("uid", ""): float(one["value"][1]) for one in result}
 

@@ -179,7 +179,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
 
 def ask(server: PrometheusServer, query: str) -> list[float]:
     form = urllib.parse.urlencode({"query": query, "time": END.timestamp() - 30})
-    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=10) as answer:  # noqa: S310 - ours
+    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=60) as answer:  # noqa: S310 - ours
         return [float(one["value"][1]) for one in json.load(answer)["data"]["result"]]
 
 

@@ -67,7 +67,7 @@ def ask(server: PrometheusServer, query: str) -> list[float]:
     """All values that a query gives, as Prometheus understands it."""
     form = urllib.parse.urlencode({"query": query, "time": END.timestamp() - 600})
     url = f"{server.url}/api/v1/query?{form}"
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - a server that the test started
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - a server that the test started
         data = json.load(answer)["data"]
     if data["resultType"] == "scalar":
         return [float(data["result"][1])]

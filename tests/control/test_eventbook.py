@@ -176,7 +176,7 @@ asyncio.run(write())
 def test_two_processes_that_write_at_once_lose_nothing(path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(path)]
     writers = [subprocess.Popen([*command, name]) for name in ("one", "two")]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert [writer.wait(timeout=180) for writer in writers] == [0, 0]
     assert len(EventBook(path).of(CHAT)) == 40
 
 

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
-from fake_desk import until
+from patience import soon
 from predictscale.clock import ManualClock
 from predictscale.config.settings import WorkloadSettings
 from predictscale.control.loop import Loop
@@ -109,7 +109,7 @@ class Stage:
         await self.decided(*workloads)
 
     async def decided(self, *workloads: WorkloadId) -> None:
-        await until(lambda: all(self.at(workload) == self.instant for workload in workloads))
+        await soon(lambda: all(self.at(workload) == self.instant for workload in workloads))
 
     @property
     def instant(self) -> datetime:
@@ -169,7 +169,7 @@ async def test_a_clock_that_is_set_back_is_followed_and_nothing_of_the_future_is
         await stage.tick(SHOP, OTHER)
         clock.set_back(3600)
         with capture_logs() as lines:
-            await until(lambda: stage.at() == stage.at(OTHER) == MORNING - timedelta(seconds=3585))
+            await soon(lambda: stage.at() == stage.at(OTHER) == MORNING - timedelta(seconds=3585))
         assert [line["by_s"] for line in lines if "set back" in line["event"]] == [3600]
         assert stage.instants() == [-3585.0]
         await stage.tick(SHOP, OTHER)
@@ -189,7 +189,7 @@ async def test_a_clock_that_is_corrected_by_less_than_a_tick_costs_a_tick_and_no
         await asyncio.sleep(0.05)
         assert stage.instants() == [0.0, 15.0]
         clock.advance(20)
-        await until(lambda: stage.at() == MORNING + timedelta(seconds=30))
+        await soon(lambda: stage.at() == MORNING + timedelta(seconds=30))
         assert stage.instants() == [0.0, 15.0, 30.0]
         assert len(stage.followed) == 1
 
@@ -206,7 +206,7 @@ async def test_a_slow_workload_is_skipped_and_counted_and_delays_nobody() -> Non
         assert stage.instants(OTHER) == [0]
         assert stage.skipped() == 3
         slow.gate.set()
-        await until(lambda: len(stage.instants(OTHER)) == 2)
+        await soon(lambda: len(stage.instants(OTHER)) == 2)
         await stage.tick(SHOP, OTHER)
         assert stage.instants(OTHER) == [0, 15, 75]
         assert stage.skipped() == 3
@@ -219,7 +219,7 @@ async def test_an_error_in_a_tick_is_logged_and_ends_only_that_tick() -> None:
             await stage.decided(SHOP, OTHER)
             stage.scenes[OTHER].faulty.fault = ZeroDivisionError("a bug")
             await stage.tick(SHOP)
-            await until(lambda: any(line["event"] == "a tick failed" for line in logs))
+            await soon(lambda: any(line["event"] == "a tick failed" for line in logs))
             stage.scenes[OTHER].faulty.fault = None
             await stage.tick(SHOP, OTHER)
     assert stage.instants(SHOP) == [0, 15, 30]
@@ -345,7 +345,7 @@ async def test_a_tick_that_ends_after_its_tracker_was_replaced_or_dropped_publis
     else:
         loop.untrack(SHOP)
     trackers[0].gate.set()
-    await until(lambda: len(asyncio.all_tasks()) == 1)
+    await soon(lambda: len(asyncio.all_tasks()) == 1)
     assert [d.policy.max_replicas for d in stage.store] == ([2] if replaced else [])
 
 
@@ -392,7 +392,7 @@ async def test_who_follows_a_workload_anew_waits_for_the_records_of_before_but_n
     await stage.decided(SHOP)
     assert keepers[1].found == ([] if stuck else ["a record"])
     may_end.set()
-    await until(lambda: len(asyncio.all_tasks()) == 1)
+    await soon(lambda: len(asyncio.all_tasks()) == 1)
 
 
 async def test_a_workload_that_is_untracked_is_forgotten_and_its_work_is_cancelled() -> None:
@@ -402,11 +402,11 @@ async def test_a_workload_that_is_untracked_is_forgotten_and_its_work_is_cancell
         slow = stage.scenes[OTHER].faulty
         slow.gate.clear()
         await stage.tick(SHOP)
-        await until(lambda: slow.waiting > 0)
+        await soon(lambda: slow.waiting > 0)
         stage.loop.untrack(OTHER)
         assert stage.store.latest(OTHER) is None
         assert stage.loop.tracker(OTHER) is None
-        await until(lambda: slow.waiting == 0)
+        await soon(lambda: slow.waiting == 0)
         slow.gate.set()
         await stage.tick(SHOP)
         assert stage.instants(OTHER) == []
@@ -433,7 +433,7 @@ async def test_the_end_of_the_loop_leaves_no_task_behind(*, stuck: bool) -> None
             for scene in stage.scenes.values():
                 scene.faulty.gate.clear()
             stage.clock.advance(TICK_S)
-            await until(lambda: all(scene.faulty.waiting for scene in stage.scenes.values()))
+            await soon(lambda: all(scene.faulty.waiting for scene in stage.scenes.values()))
         stage.loop.untrack(OTHER)
     assert asyncio.all_tasks() == before
 
@@ -445,10 +445,10 @@ async def test_the_duration_of_ticks_is_measured_in_the_clocks_time() -> None:
         slow = stage.scenes[SHOP].faulty
         slow.gate.clear()
         stage.clock.advance(TICK_S)
-        await until(lambda: slow.waiting > 0)
+        await soon(lambda: slow.waiting > 0)
         stage.clock.advance(4)
         slow.gate.set()
-        await until(lambda: len(stage.instants()) == 2)
+        await soon(lambda: len(stage.instants()) == 2)
     read = stage.meters.registry.get_sample_value
     assert read("predictscale_tick_duration_seconds_count") == 2
     assert read("predictscale_tick_duration_seconds_sum") == 4

@@ -245,7 +245,7 @@ def by_the_operators(given: list[Manifest]) -> list[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=180,
     )
     said: list[str] = json.loads(done.stdout)
     return said

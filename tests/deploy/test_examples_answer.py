@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from keda_client import ScaledObject, keda
+from patience import WITHIN_S
 from predictscale.bootstrap import Service
 from predictscale.clock import ManualClock
 from predictscale.config.load import load_service
@@ -24,7 +25,6 @@ from predictscale.sources.prometheus import PrometheusSource
 
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
-WITHIN_S = 120.0
 POD = {"namespace": "llm", "pod": "assistant-7c9f8b6d5-x7k2b", "model_name": "m"}
 LOAD, HERE = 40.0, 2.0
 FLAT = {SignalName.DEMAND: LOAD, SignalName.QUEUE: 0.0, SignalName.REPLICAS: HERE, SignalName.READY: HERE}

@@ -170,7 +170,7 @@ def _demo_runs(prefix: Path) -> None:
         else:
             pytest.fail(f"ended without a forecast: {said}")
         demo.terminate()
-        said += demo.communicate(timeout=60)[0]
+        said += demo.communicate(timeout=180)[0]
     assert demo.returncode == 0, said
 
 

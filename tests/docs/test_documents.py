@@ -196,7 +196,7 @@ def _taken_by_the_chart(block: Block, tmp_path: Path) -> None:
     values.write_text(block.body)
     chart = ROOT / "deploy/chart/predictscale"
     command = (TOOLS / "helm4", "template", "predictscale", chart, "--values", values)
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     maps = [one for one in yaml.safe_load_all(done.stdout) if one and one["kind"] == "ConfigMap"]
     (file,) = [one["data"]["predictscale.yaml"] for one in maps if "predictscale.yaml" in one["data"]]

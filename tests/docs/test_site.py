@@ -23,7 +23,7 @@ def built(folder: Path, *, config: Path = ROOT / "properdocs.yml") -> subprocess
         "--site-dir",
         str(folder),
     ]
-    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=180)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_a_broken_link_fails_the_build(text: str, tmp_path: Path) -> None:
 
 
 def test_pictures_are_what_the_code_draws(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, ROOT / "scripts" / "draw-documents", tmp_path], check=True, timeout=60)
+    subprocess.run([sys.executable, ROOT / "scripts" / "draw-documents", tmp_path], check=True, timeout=180)
     drawn = sorted(tmp_path.glob("*.svg"))
     assert len(drawn) >= 6
     for picture in drawn:

@@ -19,7 +19,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
 from api_calls import CALLS, Call, settled, shapes
-from api_world import TOKEN, WITHIN_S, api_world
+from api_world import TOKEN, api_world
+from patience import WITHIN_S
 from predictscale.bootstrap import Service
 from predictscale.serving.apipage import HOST, api_markdown, command
 from predictscale.serving.openapi import operations, recorded
@@ -156,7 +157,7 @@ def _run(shown: str, url: str, renamed: Mapping[str, str], folder: Path) -> tupl
         text=True,
         check=True,
         env={"TOKEN": TOKEN, "PATH": "/usr/bin:/bin"},
-        timeout=60,
+        timeout=180,
     )
     text = body.read_text()
     return int(done.stdout), json.loads(text) if text else None

@@ -2,27 +2,17 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from patience import until
 from service_process import ServiceProcess
 
 pytestmark = pytest.mark.e2e
 
 CHAT = "/api/v1/workloads/demo/chat"
-
-
-def until(found: Callable[[], Any], *, within_s: float = 40.0) -> Any:
-    """What is found, once something is."""
-    deadline_s = time.monotonic() + within_s
-    while not (value := found()):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.1)
-    return value
 
 
 def demo(tmp_path: Path) -> ServiceProcess:

@@ -253,7 +253,7 @@ def test_an_interruption_leaves_what_is_done(
         while len(list(tmp_path.glob("*.csv"))) < 3 and time.monotonic() < until_s:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=180)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert "interrupted: " in said

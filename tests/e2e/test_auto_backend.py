@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from keda_client import KedaClient, ScaledObject
+from patience import WITHIN_S
 from predictscale.clock import SystemClock
 from predictscale.core.series import MetricWindow, floor_to_grid
 from prometheus_server import BackfilledSeries, PrometheusServer
@@ -104,7 +105,7 @@ async def decided(
 ) -> dict[str, Any]:
     """Register as KEDA does, from metadata alone, then wait for a decision that will do."""
     assert (await keda.stub.GetMetricSpec(asked.ref)).metricSpecs
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + WITHIN_S
     path = f"/api/v1/workloads/{asked.namespace}/{asked.name}/decision"
     while True:
         answer = service.get(path)
@@ -206,7 +207,7 @@ def backtested(
         "0.02",
         "--json",
     ]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
 
 
 def test_a_backtest_finds_the_backend_too_or_says_why_not(server: PrometheusServer, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ FIELDS = {
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [str(CLI), "backtest", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=180)
 
 
 def written(folder: Path, window: MetricWindow, name: str = "trace.csv") -> Path:

@@ -155,7 +155,7 @@ def told(
     form = urllib.parse.urlencode(
         {"query": asked.query(signal, place, window_s=window_s), "time": END.timestamp()}
     )
-    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=20) as answer:  # noqa: S310 - ours
+    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=60) as answer:  # noqa: S310 - ours
         found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
     by = asked.signals[signal].by
     assert all(set(one["metric"]) <= set(by) for one in found)

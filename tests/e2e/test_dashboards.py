@@ -42,7 +42,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     CLIENT.close()
 
 
-CLIENT = httpx2.Client(timeout=30.0, trust_env=False)
+CLIENT = httpx2.Client(timeout=60.0, trust_env=False)
 
 
 def asked(server: PrometheusServer, path: str, **given: str) -> Any:

@@ -62,7 +62,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -141,7 +141,7 @@ def test_a_printed_trigger_passes_the_check_once_it_is_filled_in(
     }
     path = tmp_path / "scaledobject.yaml"
     path.write_text(yaml.safe_dump(manifest))
-    checked = subprocess.run([CLI, "check", path], capture_output=True, text=True, check=False, timeout=60)
+    checked = subprocess.run([CLI, "check", path], capture_output=True, text=True, check=False, timeout=180)
     assert checked.returncode == 0, checked.stderr
 
 

@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from patience import until
 from service_process import ServiceProcess
 
 pytestmark = pytest.mark.e2e
@@ -61,15 +60,8 @@ def ask(service: ServiceProcess, *arguments: str, **environment: str) -> subproc
         text=True,
         check=False,
         env={**os.environ, "COLUMNS": "200", **environment},
-        timeout=60,
+        timeout=180,
     )
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.1)
 
 
 def obeys(service: ServiceProcess) -> bool:
@@ -162,7 +154,7 @@ def test_a_damaged_file_stops_the_service_at_its_start_with_one_clear_message(
     config = service_file(tmp_path, **{section: setting})
     (tmp_path / name).write_text(content)
     process = ServiceProcess(["serve", "--config", str(config)], log=tmp_path / "log")
-    ended = subprocess.run(process.command, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(process.command, capture_output=True, text=True, check=False, timeout=180)
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr

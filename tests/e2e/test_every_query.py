@@ -77,7 +77,7 @@ def refusal(server: PrometheusServer, query: str) -> str | None:
     """Why Prometheus does not take a query; None if it does."""
     form = urllib.parse.urlencode({"query": query, "time": 1_700_000_000})
     try:
-        with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=20) as answer:  # noqa: S310 - ours
+        with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=60) as answer:  # noqa: S310 - ours
             assert json.load(answer)["status"] == "success"
     except urllib.error.HTTPError as refused:
         return str(json.load(refused)["error"])

@@ -47,7 +47,7 @@ def trace(folder: Path, *, days: float = 3, bend: int | None = None) -> Path:
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "250", "NO_COLOR": "1"}
     return subprocess.run(
-        [CLI, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment, timeout=60
+        [CLI, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment, timeout=180
     )
 
 

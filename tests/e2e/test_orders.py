@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from keda_client import ScaledObject, keda
 from made_series import shop
+from patience import until
 from predictscale.core.series import MetricWindow
 from service_process import ServiceProcess
 
@@ -93,20 +93,12 @@ class Asked:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         path = what if what.startswith("/") else f"{W}/{what}"
         return httpx2.request(
-            method, self.url + path, headers=headers, json=body, timeout=10, trust_env=False
+            method, self.url + path, headers=headers, json=body, timeout=60, trust_env=False
         )
 
     def decision(self) -> dict[str, Any] | None:
         answer = self("GET", "decision")
         return answer.json() if answer.status_code == 200 else None
-
-
-def until(holds: Callable[[], Any], *, within_s: float = 40) -> Any:
-    deadline_s = time.monotonic() + within_s
-    while not (found := holds()):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
-    return found
 
 
 def kedas(service: ServiceProcess) -> float:

@@ -1,6 +1,5 @@
 """Pools through the whole service: a real Prometheus with kube-state-metrics' series, and KEDA's calls."""
 
-import asyncio
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -100,17 +99,9 @@ def service(tmp_path: Path) -> Iterator[ServiceProcess]:
 
 async def value(keda: KedaClient, scaled: ScaledObject) -> float:
     """What a pool is told, as soon as there is a decision."""
-    deadline_s = time.monotonic() + 30
-    while True:
-        try:
-            (sample,) = await keda.poll(scaled)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > deadline_s:
-                raise
-            await asyncio.sleep(0.1)
-        else:
-            assert sample.active == (sample.value > 0)
-            return sample.value
+    (sample,) = await keda.first(scaled)
+    assert sample.active == (sample.value > 0)
+    return sample.value
 
 
 async def test_the_service_tells_each_pool_its_part_and_says_why(service: ServiceProcess) -> None:

@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from exporter import Exporter
 from keda_client import KedaClient, ScaledObject
+from patience import WITHIN_S
 from predictscale.core.series import Floats, MetricWindow, floor_to_grid
 from prometheus_server import BackfilledSeries, PrometheusServer
 from service_process import ServiceProcess
@@ -28,7 +29,8 @@ PER_REPLICA = 1.0
 LEAD_S = 120.0
 SIGNAL_LAG_S = 20.0
 """A rate over 30 s tells the middle of them; a scrape and a poll add a little."""
-STALE_AFTER_S = 20.0
+FRESH_S, STALE_AFTER_S = 15.0, 30.0
+"""Between them lie two ticks at least, late ones too."""
 FLOOR = 30
 STEP_S = 15.0
 TICK_S = 5.0
@@ -134,7 +136,7 @@ def _settings(url: str, folder: Path) -> dict[str, object]:
                 "min_replicas": FLOOR,
                 "max_replicas": 1000,
                 "stale_after_s": STALE_AFTER_S,
-                "fresh_s": 12,
+                "fresh_s": FRESH_S,
                 "hold_s": 60,
                 "forecasters": ["seasonal-naive-day", "last-value"],
             }
@@ -159,30 +161,28 @@ async def _value(keda: KedaClient, scaled: ScaledObject = NAMED) -> float:
     return sample.value
 
 
-async def _first_value(keda: KedaClient, scaled: ScaledObject, *, within_s: float = 30) -> float:
-    deadline_s = time.monotonic() + within_s
-    while True:
-        try:
-            return await _value(keda, scaled)
-        except grpc.aio.AioRpcError as not_yet:
-            if not_yet.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > deadline_s:
-                raise
-            await asyncio.sleep(0.2)
-
-
 async def test_the_whole_path(setting: Setting, service: ServiceProcess) -> None:
     """From two weeks in Prometheus to a target that leads the ramp; then faults, and a restart."""
     assert setting.keda is not None
-    await _first_value(setting.keda, NAMED)
-    await _first_value(setting.keda, INLINE)
+    await setting.keda.first(NAMED)
+    await setting.keda.first(INLINE)
     await _leads_the_ramp(setting, service, setting.keda)
     await _survives_an_outage(setting, service, setting.keda)
     assert service.terminate() == 0
     await _restarts_from_its_cache(setting)
 
 
+async def _decided(service: ServiceProcess, keda: KedaClient) -> tuple[dict[str, Any], float]:
+    """A decision, and what KEDA is told while it stands."""
+    while True:
+        decision = service.json("/api/v1/workloads/prod/shop/decision")
+        target = await _value(keda)
+        if service.json("/api/v1/workloads/prod/shop/decision")["decided_at"] == decision["decided_at"]:
+            return decision, target
+
+
 async def _leads_the_ramp(setting: Setting, service: ServiceProcess, keda: KedaClient) -> None:
-    """What is published now is what the ramp needs a lead time later.
+    """What is decided at an instant is what the ramp needs a lead time later.
 
     Less what the signal itself is late by: the rate's window, a scrape, a bin and a tick.
     """
@@ -190,12 +190,11 @@ async def _leads_the_ramp(setting: Setting, service: ServiceProcess, keda: KedaC
     # Each part of a bin, and the begin of the next.
     until_s = time.time() + 1.6 * STEP_S
     while time.time() < until_s:
-        decision = service.json("/api/v1/workloads/prod/shop/decision")
-        target = await _value(keda)
-        ahead_s = setting.demand.reaches(PER_REPLICA * target) - time.time()
+        decision, target = await _decided(service, keda)
+        ahead_s = setting.demand.reaches(PER_REPLICA * target) - _instant(decision["decided_at"])
         assert LEAD_S - late_s <= ahead_s <= LEAD_S + STEP_S, decision
         assert decision["health"] == "ok"
-        assert decision["target_replicas"] > decision["reactive_replicas"]
+        assert target == decision["target_replicas"] > decision["reactive_replicas"]
         await asyncio.sleep(1)
     forecast = service.json("/api/v1/workloads/prod/shop/forecast")
     assert forecast["model"] == "seasonal-naive-day"
@@ -205,18 +204,20 @@ async def _survives_an_outage(setting: Setting, service: ServiceProcess, keda: K
     """Holds, then the floor; everything but the data goes on answering; recovers by itself."""
     before = await _value(keda)
     setting.prometheus.stop()
-    stopped_s = time.time()
-    held = []
-    while time.time() < stopped_s + STALE_AFTER_S - 6:
-        held.append(await _value(keda))
+    healths = ["ok"]
+    deadline_s = time.monotonic() + STALE_AFTER_S + WITHIN_S
+    while healths[-1] != "stale" and time.monotonic() < deadline_s:
+        shown, told = await _decided(service, keda)
+        healths.append(shown["health"])
         assert service.get("/readyz").status_code == 200
-        await asyncio.sleep(2)
-    assert min(held) >= before
-    assert service.json("/api/v1/workloads/prod/shop")["health"] == "holding"
-    floor = await _until(keda, lambda value: value == FLOOR, within_s=30)
+        if shown["health"] != "stale":
+            assert told >= before
+        await asyncio.sleep(0.5)
+    assert list(dict.fromkeys(healths)) == ["ok", "holding", "stale"]
+    floor = await _until(keda, lambda value: value == FLOOR)
     assert floor == FLOOR
-    shown = service.json("/api/v1/workloads/prod/shop/decision")
-    assert shown["health"] == "stale"
+    shown, told = await _decided(service, keda)
+    assert (shown["health"], told) == ("stale", FLOOR)
     assert any("could not be read" in note for note in shown["notes"])
     assert shown["demand_age_s"] >= STALE_AFTER_S
     assert service.metric("predictscale_health", workload="shop", health="stale") == 1
@@ -228,13 +229,13 @@ async def _survives_an_outage(setting: Setting, service: ServiceProcess, keda: K
     assert (await keda.stub.GetMetricSpec(unknown.ref)).metricSpecs
     setting.prometheus.start()
     needed = setting.demand(time.time()) / PER_REPLICA
-    back = await _until(keda, lambda value: value >= needed, within_s=60)
+    back = await _until(keda, lambda value: value >= needed)
     assert back >= needed
-    assert service.json("/api/v1/workloads/prod/shop")["health"] == "ok"
+    assert (await _decided(service, keda))[0]["health"] == "ok"
 
 
-async def _until(keda: KedaClient, good: Callable[[float], bool], *, within_s: float) -> float:
-    deadline_s = time.monotonic() + within_s
+async def _until(keda: KedaClient, good: Callable[[float], bool]) -> float:
+    deadline_s = time.monotonic() + WITHIN_S
     value = await _value(keda)
     while not good(value) and time.monotonic() < deadline_s:
         await asyncio.sleep(0.5)
@@ -249,7 +250,7 @@ async def _restarts_from_its_cache(setting: Setting) -> None:
     assert oldest < time.time() - 13 * DAY_S, "the first run pulled two weeks"
     with setting.serve() as again:
         keda = KedaClient(again.grpc_address)
-        await _first_value(keda, NAMED)
+        await keda.first(NAMED)
         shown = again.json("/api/v1/workloads/prod/shop/decision")
         assert shown["model"] == "seasonal-naive-day"
         asked = [q for q in setting.prometheus.queries() if q.query == QUERY][len(pulled) :]

@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from patience import until
 from service_process import ServiceProcess
 
 pytestmark = pytest.mark.e2e
@@ -25,16 +25,13 @@ def render(demo: ServiceProcess, *said: str) -> subprocess.CompletedProcess[str]
         text=True,
         check=False,
         env={**os.environ, "PREDICTSCALE_URL": f"http://127.0.0.1:{port}"},
-        timeout=60,
+        timeout=180,
     )
 
 
 def test_a_running_services_forecast_sizes_the_nodes_that_stand_ready(tmp_path: Path) -> None:
     with ServiceProcess(["demo"], log=tmp_path / "log") as demo:
-        deadline_s = time.monotonic() + 30
-        while demo.get(FORECAST).status_code != 200:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.1)
+        until(lambda: demo.get(FORECAST).status_code == 200)
         sized = render(demo, "--warm-nodes", "buffer", "gpusPerNode=4", "wake=4m", "level=0.99")
         assert sized.returncode == 0, sized.stderr
         (_, buffer) = yaml.safe_load_all(sized.stdout)

@@ -31,7 +31,7 @@ async def run(*arguments: object, wants: int) -> str:
         text=True,
         check=False,
         env=environment,
-        timeout=120,
+        timeout=180,
     )
     assert done.returncode == wants, done.stdout + done.stderr
     return done.stdout

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from fake_desk import FakeDesk, decision, served, until
+from fake_desk import FakeDesk, decision, served
 from keda_client import ScaledObject, keda
+from patience import soon
 from predictscale._proto import externalscaler_pb2 as pb
 from predictscale.clock import SystemClock
 from predictscale.errors import (
@@ -139,7 +140,7 @@ async def test_a_caller_who_gives_up_is_let_go_and_counted() -> None:
         await desk.waiting.acquire()
         call.cancel()
         labels = {"method": "GetMetrics", "code": "CANCELLED"}
-        await until(lambda: meters.registry.get_sample_value("predictscale_rpc_results_total", labels) == 1.0)
+        await soon(lambda: meters.registry.get_sample_value("predictscale_rpc_results_total", labels) == 1.0)
 
 
 @pytest.mark.parametrize(

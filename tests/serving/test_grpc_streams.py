@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from fake_desk import FakeDesk, decision, served, until
+from fake_desk import FakeDesk, decision, served
 from keda_client import QUICK_RECONNECT, KedaClient, ScaledObject, keda
+from patience import soon
 from predictscale._proto import externalscaler_pb2 as pb
 from predictscale.clock import SystemClock
 from predictscale.errors import AnswerUnavailable
@@ -59,7 +60,7 @@ async def test_a_decision_that_says_nothing_is_not_told_as_inactive(
     client: KedaClient, desk: FakeDesk
 ) -> None:
     stream = client.stub.StreamIsActive(CHAT.ref)
-    await until(lambda: desk.watchers == 1)
+    await soon(lambda: desk.watchers == 1)
     desk.publish(decision(0, available=False))
     desk.publish(decision(2))
     desk.publish(decision(0, available=False))
@@ -85,8 +86,8 @@ async def test_a_client_that_leaves_frees_what_its_streams_held(
     assert desk.watchers == 1
     pushed.cancel()
     specs.cancel()
-    await until(lambda: desk.watchers == 0)
-    await until(lambda: not any(_open_streams(meters, m) for m in ("StreamIsActive", "StreamMetricSpec")))
+    await soon(lambda: desk.watchers == 0)
+    await soon(lambda: not any(_open_streams(meters, m) for m in ("StreamIsActive", "StreamMetricSpec")))
     await client.poll(CHAT)
 
 
@@ -98,7 +99,7 @@ async def test_a_connection_that_drops_frees_its_streams(desk: FakeDesk, meters:
             for stream in streams:
                 await stream.read()
             assert desk.watchers == 5
-        await until(lambda: desk.watchers == 0)
+        await soon(lambda: desk.watchers == 0)
 
 
 @pytest.mark.parametrize("method", ["StreamIsActive", "StreamMetricSpec"])
@@ -148,15 +149,15 @@ async def test_lost_streams_come_back_and_only_an_end_with_ok_resets_the_wait(de
         address = f"127.0.0.1:{server.port}"
         async with keda(address, sleep=sleep, options=QUICK_RECONNECT) as client:
             watching = asyncio.create_task(client.watch_active(CHAT, heard.append))
-            await until(lambda: heard == [True])
+            await soon(lambda: heard == [True])
             assert waits == [2, 4, 8, 16, 32, 60]
             await server.drain()
-            await until(rest.is_set)
+            await soon(rest.is_set)
             assert waits[6:8] == [2, 4]
             # The service comes back at the same address, with news.
             desk.publish(decision(0))
             async with served(desk, port=server.port):
-                await until(lambda: heard == [True, False])
+                await soon(lambda: heard == [True, False])
                 assert len(await client.poll(CHAT)) == 1
                 watching.cancel()
                 with pytest.raises(asyncio.CancelledError):
@@ -172,7 +173,7 @@ async def test_specs_that_are_watched_come_again_after_each_reconnect(desk: Fake
 
     async with served(desk) as server, keda(f"127.0.0.1:{server.port}", sleep=sleep) as client:
         watching = asyncio.create_task(client.watch_spec(CHAT, heard.append))
-        await until(lambda: len(heard) == 1)
+        await soon(lambda: len(heard) == 1)
         watching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await watching

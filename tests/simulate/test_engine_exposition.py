@@ -282,7 +282,7 @@ def served() -> Iterator[tuple[FleetServer, ManualClock, httpx2.Client]]:
     clock = ManualClock(after(30))
     with (
         FleetServer(chat_fleet(5.0, pods=2), clock, engine="sglang") as server,
-        httpx2.Client(base_url=f"http://{server.address}", trust_env=False, timeout=5.0) as client,
+        httpx2.Client(base_url=f"http://{server.address}", trust_env=False, timeout=60.0) as client,
     ):
         yield server, clock, client
 
