@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # A file of tests to each free core; PYTEST_ARGS= runs them one after the other.
 PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := scripts/try-again $(BIN)/pip install --quiet --disable-pip-version-check --retries 10 --timeout 60 \
+  --constraint constraints.txt
 
 .PHONY: run demo test check check-types check-style check-page bench proto docs screenshots format clean
 

@@ -196,3 +196,18 @@ def _work(made: Board) -> None:
         ),
         height=8,
     )
+    made.row(
+        lines(
+            "Cores in use",
+            "Of the process that answers and decides. Fits run in workers of their own, which are not in it.",
+            Query(rate("process_cpu_seconds_total", "instance"), "{{instance}}"),
+            unit="none",
+        ),
+        lines(
+            "Memory",
+            "Resident, of the same process; `docs/sizing.md` says what to expect.",
+            Query(f"process_resident_memory_bytes{{{OURS}}}", "{{instance}}"),
+            unit="bytes",
+        ),
+        height=8,
+    )

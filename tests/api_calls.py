@@ -14,14 +14,13 @@ from typing import Any
 import httpx2
 
 from api_world import CHAT, CODE, SHOP, TICK_S, TICKS, TOKEN
+from patience import WITHIN_S
 from predictscale.core.demand import WorkloadId
 from predictscale.demo import START
 
 ONE = "/api/v1/workloads/{namespace}/{name}"
 NOW = START + timedelta(seconds=TICK_S * TICKS)
 BEFORE = f"{NOW - timedelta(minutes=2):%Y-%m-%dT%H:%M:%SZ}"
-WAITS_S = 90.0
-"""As long as a replay may take."""
 
 _WHOLE = {"steps", "reactive_steps", "bounds", "levels", "refused"}
 """Lists that are told whole: without one of their entries they say something else."""
@@ -127,7 +126,7 @@ async def settled(client: httpx2.AsyncClient, call: Call, taken: Mapping[str, st
     """Wait for what a call is about, where that takes a while."""
     if call.path != "/api/v1/whatif/{id}":
         return
-    async with asyncio.timeout(WAITS_S):
+    async with asyncio.timeout(WITHIN_S):
         while (await client.get(f"/api/v1/whatif/{taken['id']}")).json()["state"] in ("waiting", "running"):
             await asyncio.sleep(0.05)
 

@@ -97,11 +97,9 @@ async def api_world(
     service = Service(settings, clock=clock, source=source, signals=replay_signals(series))
     await service.start()
     try:
-        async with asyncio.timeout(WITHIN_S):
-            await _decided(service, worlds)
-            await _fitted(service)
-            for _ in range(ticks):
-                await _live(service, clock, worlds)
+        await _decided(service, worlds)
+        for _ in range(ticks):
+            await _live(service, clock, worlds)
         _lay_in(service)
         yield service
     finally:
@@ -121,20 +119,17 @@ async def _live(service: Service, clock: ManualClock, worlds: list[World]) -> No
 
 
 async def _decided(service: Service, worlds: list[World]) -> None:
-    """Return once all workloads have decided for the present instant, and their ticks have ended."""
-    for world in worlds:
-        workload = WorkloadId(NAMESPACE, world.endpoint.name)
-        while (newest := service.store.latest(workload)) is None or newest.seen.now < service.clock.now():
+    """Return once all workloads have decided for the present instant, and what is due is fitted."""
+    async with asyncio.timeout(WITHIN_S):
+        for world in worlds:
+            workload = WorkloadId(NAMESPACE, world.endpoint.name)
+            while (newest := service.store.latest(workload)) is None or newest.seen.now < service.clock.now():
+                await asyncio.sleep(0.002)
+            # The tick itself ends a moment after its decision is told.
             await asyncio.sleep(0.002)
-    await asyncio.sleep(0.002)
-
-
-async def _fitted(service: Service) -> None:
-    """Return once the first models serve."""
-    for workload in (CHAT, SHOP):
-        tracker = service.loop.tracker(workload)
-        assert isinstance(tracker, Tracker)
-        await tracker.fitted()
+            tracker = service.loop.tracker(workload)
+            assert isinstance(tracker, Tracker)
+            await tracker.fitted()
 
 
 def _lay_in(service: Service) -> None:

@@ -7,9 +7,19 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 import structlog
+from hypothesis.internal.conjecture.providers import HypothesisProvider
+from hypothesis.internal.constants_ast import Constants
 
-hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+from patience import WITHIN_S
+
+hypothesis.settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("steady")
+
+# Some examples are numbers out of the modules that are loaded by then: other ones after other tests.
+assert hasattr(HypothesisProvider, "_local_constants")
+HypothesisProvider._local_constants = Constants()  # type: ignore[assignment,method-assign]
 
 # Images often set it; then each process that a test starts would compile every module anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -19,6 +29,18 @@ sys.dont_write_bytecode = False
 # processes, a fit takes twenty times as long. Read when numpy is loaded, which nothing above does.
 for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(threads, "1")
+
+# All that tests talk to is on this machine, whatever proxy its network wants for others.
+for exempt in ("no_proxy", "NO_PROXY"):
+    os.environ[exempt] = ",".join(filter(None, (os.environ.get(exempt), "127.0.0.1,localhost,::1")))
+
+_TERMINAL = {"COLUMNS", "LINES", "TERMINAL_WIDTH", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"}
+
+# Settings, tokens and terminals of whoever runs the tests are not those of what is run in them.
+for name in list(os.environ):
+    theirs = name.startswith("PREDICTSCALE_") and name != "PREDICTSCALE_DATA"
+    if theirs or name in _TERMINAL:
+        del os.environ[name]
 
 
 LONG = ("e2e", "contracts", "deploy", "docs")
@@ -34,6 +56,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _place(item: pytest.Item) -> int:
     folder = item.path.parent.name
     return LONG.index(folder) if folder in LONG else len(LONG)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_given_up_because_the_machine_is_slow() -> Iterator[None]:
+    """The waits of the code under test that end by the machine's own time, where a test sets none."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in _WAITS:
+            if module in sys.modules:
+                patch.setattr(sys.modules[module], name, WITHIN_S)
+        if (refit := sys.modules.get("predictscale.control.refit")) is not None:
+            defaults = refit.FitPool.__init__.__kwdefaults__
+            for name in ("quick_deadline_s", "grace_s"):
+                patch.setitem(defaults, name, WITHIN_S)
+        yield
+
+
+_WAITS = (
+    ("predictscale.control.journalfile", "_TURN_S"),
+    ("predictscale.control.tracker", "_FIRST_FIT_S"),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ from engine_day import SLOW_ENGINE
 from inline_tuner import StubTuner
 from keda_client import EmptyMetricSpec, KedaClient, ScaledObject
 from made_series import shop
+from patience import WITHIN_S
 from predictscale.bootstrap import Service
 from predictscale.clock import ManualClock, SystemClock
 from predictscale.config.load import load_service
@@ -53,7 +54,10 @@ PAST = timedelta(days=2)
 ENGINES_SINCE = timedelta(hours=3)
 SERVED = timedelta(minutes=30)
 """How long the service lives through before it is scraped."""
-SCRAPED_S = 8.0
+SCRAPED = 8
+"""Scrapes of each target before anything is asked, all within a minute: as many as rates take."""
+SETTLED = timedelta(seconds=5)
+"""A scrape that began so long ago has ended, and is in or has failed: it may take a second."""
 JOB = "predictscale"
 _CACHED = Mix.only(CHAT)
 _BOOT = PodBoot(schedule=BootTime(median_s=1), pull=BootTime(median_s=20), load=BootTime(median_s=60))
@@ -96,11 +100,13 @@ class Scene:
     Args:
         server: The Prometheus that knows it all.
         since: When the service's series begin.
+        written: Until when they were written; what is later was scraped.
         at: When it was last scraped.
     """
 
     server: PrometheusServer
     since: datetime
+    written: datetime
     at: datetime
 
 
@@ -244,11 +250,9 @@ class Cluster:
                 FleetServer(self._engines[1].fleet, SystemClock(), engine="sglang") as other,
             ):
                 self._scrape_from(instance, one.address, other.address)
-                await self._until_scraped(instance)
-                # Before anything ends: on a busy machine a scrape finds nobody there before all has ended.
-                at = datetime.now(UTC)
+                at = await self._scraped(instance, one.address, other.address)
             await keda.close()
-        return Scene(server=self.server, since=self.start, at=at)
+        return Scene(server=self.server, since=self.start, written=self.end, at=at)
 
     def _scrape_from(self, instance: str, *engines: str) -> None:
         groups = [
@@ -257,23 +261,32 @@ class Cluster:
         ]
         self._targets.write_text(json.dumps(groups))
 
-    async def _until_scraped(self, instance: str) -> None:
-        """Scraped for as long as rates take."""
-        ours = f'up{{job="{JOB}",instance="{instance}"}}'
-        query = f"count_over_time({ours}[1m]) >= {SCRAPED_S:g} and {ours} == 1"
-        async with asyncio.timeout(60.0), httpx2.AsyncClient(trust_env=False) as client:
+    async def _scraped(self, *instances: str) -> datetime:
+        """An instant by which all of them had been scraped for as long as rates take, and the last time well.
+
+        It has passed, and nothing can be told of it any more: on a busy machine a scrape takes too long
+        now and then, and what was there a moment ago is gone until the next one.
+        """
+        every = f'up{{instance=~"{"|".join(instances)}"}}'
+        query = f"count(sum_over_time({every}[1m]) >= {SCRAPED} and {every} == 1) == {len(instances)}"
+        async with (
+            asyncio.timeout(WITHIN_S),
+            httpx2.AsyncClient(trust_env=False, timeout=WITHIN_S) as client,
+        ):
             while True:
-                answer = await client.get(f"{self.server.url}/api/v1/query", params={"query": query})
+                at = datetime.now(UTC) - SETTLED
+                asked = {"query": query, "time": f"{at.timestamp():.3f}"}
+                answer = await client.get(f"{self.server.url}/api/v1/query", params=asked)
                 if answer.json()["data"]["result"]:
-                    return
+                    return at
                 await asyncio.sleep(0.1)
 
     def _settings(self) -> Path:
         loopback = {"host": "127.0.0.1", "port": 0}
         settings = {
-            "prometheus": {"url": self.server.url},
+            "prometheus": {"url": self.server.url, "timeout_s": WITHIN_S},
             "loop": {"tick_s": TICK_S, "history_s": "2d"},
-            "grpc": {**loopback, "drain_s": 0},
+            "grpc": {**loopback, "drain_s": 0, "timeout_s": 30},
             "http": loopback,
             "metrics": loopback,
             "workloads": WORKLOADS,
@@ -298,7 +311,9 @@ async def _served(file: Path, clock: ManualClock) -> AsyncIterator[Service]:
     service = Service(load_service(file), clock=clock)
     # A tournament of few and a tuner that does not try, for what they cost; and time for a worker to start.
     known = {**FORECASTERS, AUTO: Tournament(candidates=(SeasonalNaiveDay(), LastValue()))}
-    service._fits = FitPool(meters=service.meters, quick_deadline_s=120.0, known=known)
+    service._fits = FitPool(
+        meters=service.meters, quick_deadline_s=WITHIN_S, deadline_s=WITHIN_S, known=known
+    )
     vars(service)["_tuner"] = StubTuner()
     await service._fits.fit(("last-value",), shop(days=1), quick_only=True)
     # What a month has cost is in books that the service keeps itself, and nobody waits for a month here.
@@ -313,7 +328,7 @@ async def _served(file: Path, clock: ManualClock) -> AsyncIterator[Service]:
 async def _decided(service: Service, at: datetime) -> None:
     """Every workload has its decision for `at`, and what it began in the background has ended."""
     # Of life, and only so that a tick that failed is not waited for.
-    async with asyncio.timeout(180.0):
+    async with asyncio.timeout(WITHIN_S):
         for one in WORKLOADS:
             name = WorkloadId(one["namespace"], one["name"])
             tracker = service.loop.tracker(name)

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Self
 import numpy as np
 import yaml
 
-from patience import until
+from patience import WITHIN_S, until
 from predictscale.clock import SystemClock
 from predictscale.core.series import MetricWindow, floor_to_grid
 from predictscale.sources.synthetic import shop_requests
@@ -35,7 +36,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 BIN = Path(sys.executable).parent
 TOKEN = "a-token-of-the-documents"  # noqa: S105 - good in this scene alone
-_MINUTES = 180
+_PAST, _AHEAD = timedelta(minutes=165), timedelta(minutes=180)
+"""What is held, before the present and after it: the fleet is there as long as anybody may run commands."""
 _HIDDEN = {".git", ".tools", "build"}
 
 
@@ -60,18 +62,21 @@ class Scene:
     def __enter__(self) -> Self:
         self._lay_out()
         (self.folder / "tsdb").mkdir()
-        self.prometheus = PrometheusServer(self.folder / "tsdb", series=_held()).__enter__()
-        self.service = self._served(("serve", "--config", str(self._settings())), "service").__enter__()
-        self.demo = self._served(("demo", "--speed", "30"), "demo").__enter__()
-        self._until(self.demo, "/api/v1/workloads/demo/chat/forecast")
+        with ExitStack() as running:  # what was started before another fails is ended too
+            held = PrometheusServer(self.folder / "tsdb", series=_held())
+            self.prometheus = running.enter_context(held)
+            served = self._served(("serve", "--config", str(self._settings())), "service")
+            self.service = running.enter_context(served)
+            self.demo = running.enter_context(self._served(("demo", "--speed", "30"), "demo"))
+            self._until(self.demo, "/api/v1/workloads/demo/chat/forecast")
+            until(self._looks_back, otherwise=lambda: f"no minutes are kept\n{self.demo.log()[-2000:]}")
+            self._running = running.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        for part in (self.demo, self.service):
-            part.__exit__(None, None, None)
-        self.prometheus.stop()
+        self._running.close()
 
-    def run(self, script: str, *, within_s: float = 180.0) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *, within_s: float = 5 * WITHIN_S) -> subprocess.CompletedProcess[str]:
         """A block of shell as it is printed; the first command that fails ends it."""
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", self.ported(script)],
@@ -111,6 +116,12 @@ class Scene:
             lambda: service.get(path).status_code == 200,
             otherwise=lambda: f"nothing at {path}\n{service.log()[-2000:]}",
         )
+
+    def _looks_back(self) -> bool:
+        """Whether the demo has lived for the minutes that the documents look back."""
+        kept = self.demo.json("/api/v1/workloads/demo/shop/history?limit=1")
+        newest = datetime.fromisoformat(kept["decisions"][0]["decided_at"])
+        return newest - datetime.fromisoformat(kept["oldest"]) > timedelta(minutes=5)
 
     def _settings(self) -> Path:
         """The service's file, as the chart makes it by default, but for where things are here."""
@@ -165,18 +176,18 @@ def _trace() -> str:
 
 
 def _held() -> list[BackfilledSeries]:
-    """Three hours of one vLLM Deployment, `chat` in `llm`, and of what kube-state-metrics tells of it."""
-    end = floor_to_grid(SystemClock().now(), 60.0) + timedelta(minutes=15)
-    start = end - timedelta(minutes=_MINUTES)
+    """Hours of one vLLM Deployment, `chat` in `llm`, and of what kube-state-metrics tells of it."""
+    start = floor_to_grid(SystemClock().now(), 60.0) - _PAST
+    minutes = (_PAST + _AHEAD) // timedelta(minutes=1)
     found: list[BackfilledSeries] = []
 
     def put(
         metric: str, values: "np.ndarray[tuple[int], np.dtype[np.float64]] | float", **labels: str
     ) -> None:
-        line = np.full(_MINUTES, values) if isinstance(values, int | float) else values
+        line = np.full(minutes, values) if isinstance(values, int | float) else values
         found.append(BackfilledSeries(metric, labels, MetricWindow(start, 60.0, line)))
 
-    served = np.cumsum(60 * (20 + 6 * np.sin(np.arange(_MINUTES) / 28.0)))
+    served = np.cumsum(60 * (20 + 6 * np.sin(np.arange(minutes) / 28.0)))
     pods = ("chat-5d9f7c6b4-x1", "chat-5d9f7c6b4-x2", "chat-5d9f7c6b4-x3")
     for pod in pods:
         engine = {"namespace": "llm", "pod": pod, "model_name": "llama-3"}

@@ -7,11 +7,14 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Never
 
 import yaml
+
+from patience import WITHIN_S
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
@@ -65,7 +68,7 @@ def kubectl(arguments: Sequence[str]) -> None:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=2 * WITHIN_S)
     if done.returncode:
         refuse(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -104,7 +107,8 @@ async def _asked(named: dict[str, str], metadata: dict[str, str]) -> None:
     scaled = ScaledObject(name=named["name"], namespace=named["namespace"], metadata=metadata)
     async with keda(os.environ["DOCUMENTS_GRPC"]) as client:
         last: object = "never asked"
-        for _ in range(200):
+        deadline_s = time.monotonic() + WITHIN_S
+        while time.monotonic() < deadline_s:
             try:
                 samples = await client.poll(scaled)
             except Exception as error:  # noqa: BLE001 - the last one is told

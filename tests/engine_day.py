@@ -8,6 +8,7 @@ the answers moves each fleet. Of the one the answer is the forecast's, of the ot
 
 import asyncio
 import math
+import os
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
@@ -22,9 +23,11 @@ import httpx2
 import numpy as np
 
 from made_series import shop
+from patience import WITHIN_S
 from predictscale.bootstrap import Service
 from predictscale.clock import ManualClock
 from predictscale.config.load import load_service
+from predictscale.control.refit import FitPool
 from predictscale.control.tracker import Tracker
 from predictscale.core.demand import WorkloadId
 from predictscale.core.hpa import exact_behavior
@@ -237,7 +240,7 @@ async def _decided(service: Service, workload: WorkloadId, at: datetime) -> Deci
     tracker = service.loop.tracker(workload)
     assert isinstance(tracker, Tracker)
     # Of life, and only so that a tick that failed is not waited for.
-    async with asyncio.timeout(120.0):
+    async with asyncio.timeout(WITHIN_S):
         async for decision in service.store.changes(workload):
             if decision.seen.now == at:
                 await tracker.fitted()
@@ -248,7 +251,7 @@ async def _decided(service: Service, workload: WorkloadId, at: datetime) -> Deci
 async def _shown(service: Service, workload: WorkloadId) -> dict[str, Any]:
     base = f"http://127.0.0.1:{service.http_port}/api/v1/workloads/{workload.namespace}/{workload.name}"
     shown = {}
-    async with httpx2.AsyncClient(trust_env=False, timeout=20.0) as rest:
+    async with httpx2.AsyncClient(trust_env=False, timeout=WITHIN_S) as rest:
         for path in ("decision", "capacity", "lead-time"):
             answer = await rest.get(f"{base}/{path}")
             assert answer.status_code == 200, answer.text
@@ -260,9 +263,10 @@ async def _shown(service: Service, workload: WorkloadId) -> dict[str, Any]:
 async def _printed(service: Service, workload: WorkloadId) -> str:
     """What `predictscale capacity` prints of it."""
     cli = Path(sys.executable).parent / "predictscale"
+    environment = {**os.environ, "COLUMNS": "160", "NO_COLOR": "1"}
     url = f"http://127.0.0.1:{service.http_port}"
     command = await asyncio.create_subprocess_exec(
-        cli, "capacity", str(workload), "--url", url, stdout=PIPE, stderr=PIPE
+        cli, "capacity", str(workload), "--url", url, stdout=PIPE, stderr=PIPE, env=environment
     )
     out, err = await command.communicate()
     assert command.returncode == 0, err.decode()
@@ -278,13 +282,14 @@ def _keda(arm: Arm, channel: grpc.aio.Channel, clock: ManualClock) -> KedaStandI
         max_replicas=PODS_MOST,
         behavior=exact_behavior(max_replicas=PODS_MOST),
     )
-    return KedaStandIn(scaled_object, channel=channel, fleet=arm.fleet, clock=clock, rpc_timeout_s=10.0)
+    return KedaStandIn(scaled_object, channel=channel, fleet=arm.fleet, clock=clock, rpc_timeout_s=WITHIN_S)
 
 
 @asynccontextmanager
 async def served(file: Path, clock: ManualClock) -> AsyncIterator[Service]:
     """The service, started; its worker process is warm, so that no first answer waits for it."""
     service = Service(load_service(file), clock=clock)
+    service._fits = FitPool(meters=service.meters, deadline_s=WITHIN_S, quick_deadline_s=WITHIN_S)
     await service._fits.fit(("last-value",), shop(days=1), quick_only=True)
     await service.start()
     try:
@@ -303,9 +308,10 @@ def settings(url: str, workload: Mapping[str, Any]) -> dict[str, Any]:
     modes = {"prod": "live", "shadow": "shadow"}
     loopback = {"host": "127.0.0.1", "port": 0}
     return {
-        "prometheus": {"url": url},
+        # Of life, which a busy machine has little of; and the day is to be the same on any.
+        "prometheus": {"url": url, "timeout_s": WITHIN_S},
         "loop": {"tick_s": TICK_S, "history_s": "2d"},
-        "grpc": loopback,
+        "grpc": {**loopback, "timeout_s": 30},
         "http": loopback,
         "metrics": loopback,
         "workloads": [

@@ -1,14 +1,14 @@
 """Fleets of simulated engines for tests, and a Prometheus with their past."""
 
-import json
 import subprocess
-import urllib.parse
-import urllib.request
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
+from patience import WITHIN_S
 from predictscale.simulate.engine.fleet import ORIGIN, Fleet
 from predictscale.simulate.engine.record import Recording
 from predictscale.simulate.engine.replica import Engine
@@ -52,7 +52,7 @@ def backfill(folder: Path, recordings: Iterable[Recording]) -> None:
 
 def value_of(server: PrometheusServer, query: str, at: datetime) -> float:
     """The one value that a query gives at an instant."""
-    form = urllib.parse.urlencode({"query": query, "time": at.timestamp()})
-    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=60) as answer:  # noqa: S310 - ours
-        (one,) = json.load(answer)["data"]["result"]
+    asked = {"query": query, "time": f"{at.timestamp():.3f}"}
+    answer = httpx2.get(f"{server.url}/api/v1/query", params=asked, timeout=WITHIN_S, trust_env=False)
+    (one,) = answer.json()["data"]["result"]
     return float(one["value"][1])

@@ -56,7 +56,8 @@ class Exporter:
 
     def _text(self) -> str:
         with self._lock:
-            now_s = time.time()
+            # Where the clock was set back nothing comes: a counter that falls is one that began anew.
+            now_s = max(time.time(), self._counted_until_s)
             middle_s = (now_s + self._counted_until_s) / 2
             self._total += self._demand(middle_s) * (now_s - self._counted_until_s)
             self._counted_until_s = now_s

@@ -1,13 +1,15 @@
 """A desk whose decisions, delays and errors a test sets, and a server in front of it."""
 
 import asyncio
+import socket
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import grpc
 
+from patience import WITHIN_S
 from predictscale.clock import Clock
 from predictscale.core.capacity import CapacityModel
 from predictscale.core.demand import Observation, WorkloadId
@@ -21,6 +23,9 @@ T0 = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 POLICY = Policy(
     capacity=CapacityModel(per_replica=10.0), lead_time_s=120.0, level=0.9, min_replicas=0, max_replicas=100
 )
+
+RECONNECT_SOON = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50))
+"""For clients of a server that comes back; what is not set is for how long they wait to be taken, 20 s."""
 
 
 def decision(published: int, *, available: bool = True, because: str = "a test says so") -> Decision:
@@ -113,14 +118,23 @@ class FakeDesk:
             raise faults.popleft()
 
 
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """A port of this machine that nobody is given while the server on it is away."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
+
+
 @asynccontextmanager
 async def served(
     desk: FakeDesk,
     *,
     port: int = 0,
     credentials: grpc.ServerCredentials | None = None,
-    timeout_s: float = 10.0,
-    grace_s: float = 5.0,
+    timeout_s: float = WITHIN_S,
+    grace_s: float = WITHIN_S,
     meters: Meters | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[ScalerServer]:

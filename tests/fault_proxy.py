@@ -108,7 +108,7 @@ class FaultProxy:
         self.most_at_once = 0
         self._target = urlsplit(target) if target else None
         self._tls = tls
-        self._open = 0
+        self._open = self._unanswered = 0
         self._over = asyncio.Event()
         self._server: asyncio.Server | None = None
 
@@ -135,18 +135,27 @@ class FaultProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
-        self.most_at_once = max(self.most_at_once, self._open)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 head = await reader.readuntil(b"\r\n\r\n")
                 request, body = await self._request(head, reader)
                 self.requests.append(request)
-                await self._act(self.plan.popleft() if self.plan else None, head, body, writer)
+                await self._answered(head, body, writer)
         finally:
             writer.close()
-            with suppress(ConnectionError, ssl.SSLError):
+            # A peer that does not say farewell to TLS in time is an `OSError` of another kind.
+            with suppress(OSError):
                 await writer.wait_closed()
             self._open -= 1
+
+    async def _answered(self, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
+        """Who has the answer may ask again before the connection is seen off: it does not count that long."""
+        self._unanswered += 1
+        self.most_at_once = max(self.most_at_once, self._unanswered)
+        try:
+            await self._act(self.plan.popleft() if self.plan else None, head, body, writer)
+        finally:
+            self._unanswered -= 1
 
     async def _request(self, head: bytes, reader: asyncio.StreamReader) -> tuple[Request, bytes]:
         first, *lines = head.decode("latin-1").strip().split("\r\n")

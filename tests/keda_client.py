@@ -30,12 +30,6 @@ _OPTIONS = (
     ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
     ("grpc.use_local_subchannel_pool", 1),  # two clients of one test are two operators
 )
-QUICK_RECONNECT = (
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 50),
-)
-"""For tests that restart a server; KEDA itself waits 1 to 120 s."""
 
 
 @dataclass(frozen=True, slots=True)

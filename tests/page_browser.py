@@ -90,7 +90,7 @@ def launched(playwright: Playwright) -> Browser:
     """Debian's chromium, which asks for nothing by itself."""
     path = shutil.which("chromium")
     assert path is not None, "chromium is not on PATH: scripts/install-test-tools"
-    return playwright.chromium.launch(executable_path=path, args=list(_QUIET))
+    return playwright.chromium.launch(executable_path=path, args=list(_QUIET), timeout=1000 * WITHIN_S)
 
 
 @contextmanager

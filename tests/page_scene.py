@@ -5,6 +5,7 @@ in. The clock is moved by nobody but a test, and says that it runs fast, so that
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -61,17 +62,28 @@ class PageScene:
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._service: Service | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._up.wait(2 * WITHIN_S)
-        self._laid_in()
+        try:
+            assert self._up.wait(2 * WITHIN_S), "the world did not come about in time"
+            self._laid_in()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._told.set)
+        self._end()
+
+    def _end(self) -> None:
+        """The thread with it: one that goes on would keep this process from ending."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._told.set)
         self._thread.join()
 
     @property
@@ -88,7 +100,7 @@ class PageScene:
 
     def json(self, path: str) -> Any:
         """What REST answers."""
-        answer = httpx2.get(f"{self.url}/api/v1{path}", timeout=60, trust_env=False)
+        answer = httpx2.get(f"{self.url}/api/v1{path}", timeout=WITHIN_S, trust_env=False)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -109,7 +121,7 @@ class PageScene:
         """A call that writes."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         url = f"{self.url}/api/v1{path}"
-        answer = httpx2.request(method, url, json=body, headers=headers, trust_env=False)
+        answer = httpx2.request(method, url, json=body, headers=headers, timeout=WITHIN_S, trust_env=False)
         assert answer.status_code == 200, answer.text
 
     def _do(self, what: Callable[[DecisionStore], object]) -> None:
@@ -117,6 +129,7 @@ class PageScene:
             assert self._service is not None
             what(self._service.store)
 
+        assert self._loop is not None
         asyncio.run_coroutine_threadsafe(do(), self._loop).result(WITHIN_S)
 
     def _run(self) -> None:
@@ -126,7 +139,7 @@ class PageScene:
             self._up.set()
 
     async def _serve(self) -> None:
-        self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
+        self._told, self._loop = asyncio.Event(), asyncio.get_running_loop()
         async with api_world(self._folder, ticks=_TICKS, clock=_QuickClock(START)) as self._service:
             self._up.set()
             await self._told.wait()

@@ -164,7 +164,8 @@ class PrometheusServer:
         """Every query it evaluated so far, oldest first."""
         if not self._query_log.exists():
             return []
-        lines = [json.loads(line) for line in self._query_log.read_text().splitlines()]
+        # The last line may be half written.
+        lines = [json.loads(line) for line in self._query_log.read_text().split("\n")[:-1]]
         return [
             AskedQuery(
                 query=line["params"]["query"],

@@ -14,6 +14,7 @@ from datetime import datetime
 
 import httpx2
 
+from patience import WITHIN_S
 from predictscale.simulate.engine.families import Families
 from predictscale.simulate.engine.record import SeriesKey
 
@@ -79,7 +80,7 @@ def write(url: str, *every: Samples) -> None:
             "Content-Type": "application/x-protobuf",
             "X-Prometheus-Remote-Write-Version": "0.1.0",
         },
-        timeout=60.0,
+        timeout=WITHIN_S,
         trust_env=False,
     )
     assert answer.status_code == 204, f"{answer.status_code}: {answer.text[:500]}"

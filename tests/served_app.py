@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from patience import WITHIN_S
+
 
 @contextmanager
 def served_app(app: FastAPI) -> Iterator[str]:
@@ -16,7 +18,7 @@ def served_app(app: FastAPI) -> Iterator[str]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        assert server.up.wait(20)
+        assert server.up.wait(WITHIN_S), "it did not come up"
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -45,6 +45,7 @@ class ServiceProcess:
         deadline_s = time.monotonic() + WITHIN_S
         while len(self._addresses()) < 3:
             if self._process.poll() is not None or time.monotonic() > deadline_s:
+                self.__exit__(None, None, None)
                 raise AssertionError(f"no three addresses in {self.printed}\n{self.log()[-3000:]}")
             time.sleep(0.02)
         return self

@@ -18,7 +18,7 @@ from patience import WITHIN_S
 from predictscale.bootstrap import Service, replay_signals
 from predictscale.clock import ManualClock
 from predictscale.config.load import load_service
-from predictscale.core.demand import WorkloadId
+from predictscale.control.tracker import Tracker
 from predictscale.core.series import Floats, MetricWindow
 from predictscale.sources.replay import ReplaySource
 
@@ -75,19 +75,26 @@ class Shadows:
 
     async def live(self, seconds: float) -> None:
         """Let time pass, tick by tick, with all workloads deciding at each."""
-        async with asyncio.timeout(WITHIN_S):
-            for _ in range(round(seconds / TICK_S)):
-                self.clock.advance(TICK_S)
-                await self.decided()
+        for _ in range(round(seconds / TICK_S)):
+            self.clock.advance(TICK_S)
+            await self.decided()
 
     async def decided(self) -> None:
-        """Return once all workloads have decided for the present instant, and their ticks have ended."""
-        for workload in self.service.desk.workloads():
-            newest = self.service.store.latest
-            while (found := newest(workload)) is None or found.seen.now < self.clock.now():
-                await asyncio.sleep(0.001)
-        # The tick itself ends a moment after its decision is told.
-        await asyncio.sleep(0.001)
+        """Return once all workloads have decided for the present instant, and what is due is fitted.
+
+        Days pass in seconds: if nobody waited, a fit would be days late, more so on a slow machine.
+        """
+        async with asyncio.timeout(WITHIN_S):
+            for workload in self.service.desk.workloads():
+                newest = self.service.store.latest
+                while (found := newest(workload)) is None or found.seen.now < self.clock.now():
+                    await asyncio.sleep(0.001)
+            # The tick itself ends a moment after its decision is told.
+            await asyncio.sleep(0.001)
+            for workload in self.service.desk.workloads():
+                tracker = self.service.loop.tracker(workload)
+                assert isinstance(tracker, Tracker)
+                await tracker.fitted()
 
 
 @asynccontextmanager
@@ -123,10 +130,7 @@ async def shadows(
     await service.start()
     scene = Shadows(service, clock, tokens)
     try:
-        async with asyncio.timeout(WITHIN_S):
-            await scene.decided()
-            for workload in (WorkloadId(NAMESPACE, name) for name in series):
-                await service.loop.tracker(workload).fitted()  # type: ignore[union-attr]
+        await scene.decided()
         yield scene
     finally:
         await service.stop()

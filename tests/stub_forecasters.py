@@ -60,7 +60,7 @@ def scripted(name: str, outcome: Fitted | Exception, *, slow: bool = False) -> F
 
 @dataclass(frozen=True, slots=True)
 class Hangs:
-    """Never ends by itself; tells its process id first."""
+    """Never ends by itself; tells its process id first, before any deadline."""
 
     name: ClassVar[str] = "hangs"
     slow: ClassVar[bool] = True
@@ -73,18 +73,19 @@ class Hangs:
 
     def fit(self, window: MetricWindow) -> Fitted:
         del window
-        if self.deaf:
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
         whole = Path(f"{self.pid_file}.new")
         whole.write_text(str(os.getpid()))
         whole.rename(self.pid_file)
+        if not self.deaf:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
         while True:
             time.sleep(0.05)
 
 
 @dataclass(frozen=True, slots=True)
 class StartsAChild:
-    """Hangs in a process of its own, as Prophet's optimiser could."""
+    """Hangs in a process of its own, as Prophet's optimiser could; that tells its id before any deadline."""
 
     name: ClassVar[str] = "starts-a-child"
     slow: ClassVar[bool] = True
@@ -99,7 +100,11 @@ class StartsAChild:
 
         del window
         script = 'echo $$ > "$0.new"; mv "$0.new" "$0"; while :; do sleep 0.05; done'
-        subprocess.run(["/bin/sh", "-c", script, self.pid_file], check=True)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        with subprocess.Popen(["/bin/sh", "-c", script, self.pid_file]):
+            while not Path(self.pid_file).exists():
+                time.sleep(0.01)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
         raise AssertionError("the child never ends")
 
 

@@ -43,7 +43,6 @@ def test_time_of_a_worker_that_has_ended_still_counts_and_is_not_the_process_own
 
 
 def test_workers_of_workers_are_found_and_their_memory_is_not_the_process_own() -> None:
-    before = memory(os.getpid())
     with subprocess.Popen(
         [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -52,10 +51,11 @@ def test_workers_of_workers_are_found_and_their_memory_is_not_the_process_own() 
         inner = children(process.pid)
         assert len(inner) == 1
         assert {process.pid, *inner} <= set(children(os.getpid()))
-        after = memory(os.getpid())
+        # Of a process of our own: beside this one's children others of this run may come and go.
+        told = memory(process.pid)
         process.communicate()
-    assert 50 <= after.workers - before.workers < 200
-    assert after.own - before.own < 50
+    assert 50 <= told.workers < 200
+    assert 0 < told.own < 50
 
 
 def test_a_process_that_is_gone_uses_nothing() -> None:

@@ -92,7 +92,7 @@ async def test_4_answers_come_from_memory() -> None:
     source = WatchedSource(ReplaySource({"shop_demand": shop_requests(seed=7)}, clock=clock))
     service = small_service(clock, source)
     await service.start()
-    keda = KedaClient(f"127.0.0.1:{service.grpc.port}", guard_s=5)
+    keda = KedaClient(f"127.0.0.1:{service.grpc.port}")
     scaled = ScaledObject(name="shop", namespace="prod", metadata={"workload": "shop"})
     while service.store.latest(settings_of().workload) is None:
         await asyncio.sleep(0.01)
@@ -250,7 +250,7 @@ async def test_10_nothing_leaves_the_cluster(tmp_path: Path) -> None:
         clock = ManualClock(MORNING)
         service = small_service(clock)
         await service.start()
-        keda = KedaClient(f"127.0.0.1:{service.grpc.port}", guard_s=5)
+        keda = KedaClient(f"127.0.0.1:{service.grpc.port}")
         other = {"workload": "shop", "tokenFromEnv": "s3cret-t0ken"}
         with pytest.raises(grpc.aio.AioRpcError) as denied:
             await keda.stub.GetMetricSpec(

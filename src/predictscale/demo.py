@@ -176,7 +176,7 @@ async def run_demo(
     Args:
         ports: Settings that override the default ports.
         speed: Replayed seconds per second of life.
-        stop_after_h: Replayed hours to run, or None.
+        stop_after_h: Replayed hours to run once every workload has its first decision, or None.
         tell: Where lines for a person go.
     """
     configure_logging(level="warning", as_json=False)
@@ -201,13 +201,15 @@ async def run_demo(
     tell(
         f"try: {sys.argv[0]} plan {NAMESPACE}/{ENDPOINTS[0].name} --url http://127.0.0.1:{service.http_port}"
     )
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc.port}") as channel:
+    # A proxy that the environment names does not know this machine's own ports.
+    direct = (("grpc.enable_http_proxy", 0),)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc.port}", options=direct) as channel:
         stand_ins = [_stand_in(world, channel, clock, tell) for world in worlds]
         loops = [_live(worlds, clock), _show(worlds, service, tell), *(keda.run() for keda in stand_ins)]
         around = [asyncio.create_task(loop) for loop in loops]
         end = asyncio.create_task(service.run_until_told())
         if stop_after_h is not None:
-            around.append(asyncio.create_task(clock.wait_until(START + timedelta(hours=stop_after_h))))
+            around.append(asyncio.create_task(_last(worlds, service, timedelta(hours=stop_after_h))))
         await asyncio.wait([end, *around], return_when=asyncio.FIRST_COMPLETED)
         for task in around:
             task.cancel()
@@ -218,6 +220,14 @@ async def run_demo(
     for failed in results:
         if isinstance(failed, Exception):
             raise failed
+
+
+async def _last(worlds: list[World], service: Service, time: timedelta) -> None:
+    """Return so long after every workload has a decision: before that there is nothing to show."""
+    for world in worlds:
+        async for _ in service.store.changes(WorkloadId(NAMESPACE, world.endpoint.name)):
+            break
+    await service.clock.wait_until(service.clock.now() + time)
 
 
 async def _live(worlds: list[World], clock: Clock) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from patience import WITHIN_S
 from predictscale.bootstrap import Service
 from predictscale.bootstrap.money import Treasury
 from predictscale.clock import ManualClock
@@ -73,14 +74,14 @@ async def ticked(running: Service, clock: ManualClock, ticks: int) -> None:
 
 
 async def asked(running: Service, path: str) -> Any:
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{running.http_port}") as client:
-        answer = await client.get(path)
+    async with httpx2.AsyncClient(timeout=WITHIN_S, trust_env=False) as client:
+        answer = await client.get(f"http://127.0.0.1:{running.http_port}{path}")
         assert answer.status_code == 200, answer.text
         return answer.json()
 
 
 async def exposed(running: Service) -> str:
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=WITHIN_S, trust_env=False) as client:
         return (await client.get(f"http://127.0.0.1:{running.metrics_port}/metrics")).text
 
 

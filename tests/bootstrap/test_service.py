@@ -1,8 +1,10 @@
 """The service as a whole: how it ends, and the work between ticks."""
 
 import asyncio
+import random
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ async def test_a_slow_disk_is_not_asked_for_more_while_it_works(monkeypatch: pyt
 
     def slowly(_: History, before_s: float) -> None:
         begun.append(before_s)
-        may_end.wait(10)
+        may_end.wait(WITHIN_S)
 
     monkeypatch.setattr(History, "_prune", slowly)
     service = await started(clock)
@@ -87,9 +89,9 @@ _needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::
     ],
 )
 async def test_all_three_ports_listen_on_ipv6_and_the_wildcard_on_both(host: str, reached: set[str]) -> None:
-    where = {"host": host, "port": 0}
+    grpc, http, metrics = ({"host": host, "port": port} for port in _nobodys_ports(3))
     service = await started(
-        ManualClock(MORNING), grpc={**where, "drain_s": 0, "grace_s": 1}, http=where, metrics=where
+        ManualClock(MORNING), grpc={**grpc, "drain_s": 0, "grace_s": 1}, http=http, metrics=metrics
     )
     try:
         for port in (service.grpc.port, service.http_port, service.metrics_port):
@@ -99,6 +101,18 @@ async def test_all_three_ports_listen_on_ipv6_and_the_wildcard_on_both(host: str
         assert f" {shown}:{service.grpc.port} " in service.addresses()[0]
     finally:
         await service.stop()
+
+
+def _nobodys_ports(count: int) -> list[int]:
+    """Free on both loopbacks, and below those that the system hands out: nobody comes to listen there."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(10_000, 15_000)
+        with suppress(OSError), socket.socket() as four, socket.socket(socket.AF_INET6) as six:
+            four.bind(("127.0.0.1", port))
+            six.bind(("::1", port))
+            found.append(port)
+    return found
 
 
 async def _answers(host: str, port: int) -> bool:

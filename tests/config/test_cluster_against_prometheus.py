@@ -1,14 +1,13 @@
 """What the cluster presets' queries give in a real Prometheus, of lives that no simulated fleet has."""
 
-import json
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
+import httpx2
 import numpy as np
 import pytest
 
+from patience import WITHIN_S
 from predictscale.config.cluster import KUBERNETES, Place, PodFact, load_cluster
 from predictscale.core.series import MetricWindow
 from prometheus_server import BackfilledSeries, PrometheusServer
@@ -76,9 +75,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
 
 def ask(server: PrometheusServer, query: str, *, minute: float) -> dict[str, float]:
     """Values by uid."""
-    form = urllib.parse.urlencode({"query": query, "time": START_S + minute * 60})
-    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=60) as answer:  # noqa: S310 - ours
-        result = json.load(answer)["data"]["result"]
+    asked: dict[str, str | float] = {"query": query, "time": START_S + minute * 60}
+    answer = httpx2.get(f"{server.url}/api/v1/query", params=asked, timeout=WITHIN_S, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    result = answer.json()["data"]["result"]
     return {one["metric"].get("uid", ""): float(one["value"][1]) for one in result}
 
 

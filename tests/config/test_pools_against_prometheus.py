@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from patience import WITHIN_S
 from predictscale.clock import ManualClock
 from predictscale.config.poolfacts import past_queries, pool_queries
 from predictscale.config.pools import DEFAULT_SPOT, PoolSettings
@@ -130,7 +131,8 @@ def looked(
 
     async def look() -> tuple[list[PoolsSeen | None], float]:
         end = START + timedelta(minutes=minute)
-        source = PrometheusSource(url=server.url, meters=Meters(), clock=ManualClock(end))
+        clock = ManualClock(end)
+        source = PrometheusSource(url=server.url, meters=Meters(), clock=clock, timeout_s=WITHIN_S)
         pools = [
             Watched(pool=ON_DEMAND, queries=pool_queries("prod", ON_DEMAND, step_s=15)),
             Watched(

@@ -4,18 +4,17 @@ The series are made from the queries themselves: each metric with the labels tha
 want. What a server really counts under these names is proved elsewhere, with simulated engines.
 """
 
-import json
 import math
 import re
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
+import httpx2
 import numpy as np
 import promql_parser as pp
 import pytest
 
+from patience import WITHIN_S
 from predictscale.config.detect import count_query
 from predictscale.config.presets import Extra, Preset, load_presets
 from predictscale.config.promql import parse_selector
@@ -178,9 +177,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
 
 
 def ask(server: PrometheusServer, query: str) -> list[float]:
-    form = urllib.parse.urlencode({"query": query, "time": END.timestamp() - 30})
-    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=60) as answer:  # noqa: S310 - ours
-        return [float(one["value"][1]) for one in json.load(answer)["data"]["result"]]
+    asked: dict[str, str | float] = {"query": query, "time": END.timestamp() - 30}
+    answer = httpx2.get(f"{server.url}/api/v1/query", params=asked, timeout=WITHIN_S, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    return [float(one["value"][1]) for one in answer.json()["data"]["result"]]
 
 
 def told(server: PrometheusServer, name: str, signal: SignalName | Extra, namespace: str) -> list[float]:

@@ -1,14 +1,13 @@
 """Confinement against a real Prometheus that holds two tenants: one reads the other never."""
 
-import json
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import httpx2
 import numpy as np
 import pytest
 
+from patience import WITHIN_S
 from predictscale.config.presets import load_presets
 from predictscale.config.promql import confine, parse_selector
 from predictscale.core.demand import SignalName
@@ -65,10 +64,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
 
 def ask(server: PrometheusServer, query: str) -> list[float]:
     """All values that a query gives, as Prometheus understands it."""
-    form = urllib.parse.urlencode({"query": query, "time": END.timestamp() - 600})
-    url = f"{server.url}/api/v1/query?{form}"
-    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - a server that the test started
-        data = json.load(answer)["data"]
+    asked: dict[str, str | float] = {"query": query, "time": END.timestamp() - 600}
+    answer = httpx2.get(f"{server.url}/api/v1/query", params=asked, timeout=WITHIN_S, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    data = answer.json()["data"]
     if data["resultType"] == "scalar":
         return [float(data["result"][1])]
     return [float(item["value"][1]) for item in data["result"]]

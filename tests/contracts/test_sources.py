@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from patience import WITHIN_S
 from predictscale.clock import ManualClock
 from predictscale.core.demand import Signal, SignalName
 from predictscale.core.series import MetricWindow
@@ -60,7 +61,7 @@ class World:
     async def source(self, clock: ManualClock) -> AsyncGenerator[Source]:
         inner: Source
         if self.url:
-            inner = PrometheusSource(url=self.url, meters=Meters(), clock=clock)
+            inner = PrometheusSource(url=self.url, meters=Meters(), clock=clock, timeout_s=WITHIN_S)
         else:
             inner = ReplaySource({"demand": TRUTH}, clock=clock)
         history = History(path=None, meters=Meters())

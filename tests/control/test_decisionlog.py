@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from past_scenes import afternoon, decided, rising
+from patience import WITHIN_S
 from predictscale.control.decisionline import line_of
 from predictscale.control.decisionlog import IN_MEMORY_S, DecisionLog
 from predictscale.core.demand import WorkloadId
@@ -279,6 +280,7 @@ async def test_a_kill_in_the_middle_of_a_write_leaves_what_was_there(path: Path)
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
+from patience import WITHIN_S
 from past_scenes import decided
 from predictscale.control.decisionline import line_of
 from predictscale.sources.archivefile import ArchiveFile, Kept, packed
@@ -432,13 +434,13 @@ async def test_noting_does_not_wait_for_a_write_that_is_under_way() -> None:
 
     def slow(decision: Decision) -> bytes:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(WITHIN_S)
         return encode(decision)
 
     log = DecisionLog(path=None, encode=slow, meters=Meters())
     log.note(decided(0))
     writing = asyncio.create_task(log.flush())
-    await asyncio.to_thread(begun.wait, 10)
+    assert await asyncio.to_thread(begun.wait, WITHIN_S)
     log.note(decided(60))
     await log.flush()  # returns: another is under way
     assert not writing.done()

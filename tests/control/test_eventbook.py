@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from patience import WITHIN_S
 from predictscale.config.planned import EventSettings
 from predictscale.control import eventbook, journalfile
 from predictscale.control.eventbook import EventBook
@@ -159,8 +160,12 @@ import asyncio, sys
 from datetime import datetime, timezone
 from pathlib import Path
 from predictscale.config.planned import EventSettings
+from predictscale.control import journalfile
 from predictscale.control.eventbook import EventBook
 from predictscale.core.demand import WorkloadId
+
+# Where every write waits for a slow disk, those of one can hold the lock for longer than the other waits.
+journalfile._TURN_S = 180.0
 
 async def write() -> None:
     book = EventBook(Path(sys.argv[1]))
@@ -340,7 +345,7 @@ async def test_a_disk_that_hangs_holds_one_thread_however_many_ticks_pass(
 
     def hang() -> None:
         looks.append(len(looks))
-        released.wait(10)
+        released.wait(WITHIN_S)
 
     with monkeypatch.context() as hanging:
         hanging.setattr(book._journal, "_look", hang)

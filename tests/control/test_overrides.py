@@ -332,6 +332,19 @@ async def test_data_that_goes_away_does_not_shrink_a_paused_fleet() -> None:
     assert targets(await scene.run(tracker, ticks=2))[-1] == 1
 
 
+@pytest.mark.parametrize("halt_s", [60, 600, 3600])
+async def test_a_service_that_stood_still_for_a_while_does_not_shrink_a_paused_fleet(halt_s: float) -> None:
+    scene = Paused(stepwise((3, 20), (90, 5)))
+    tracker = scene.tracker()
+    await scene.run(tracker, ticks=3 * 4)
+    await scene.book.pause(SHOP, a_pause(**{"for": "6h"}), at=scene.now, by="ann")
+    await scene.run(tracker, ticks=4 * 5)
+    scene.scene.clock.advance(halt_s)
+    assert min(targets(await scene.run(tracker, ticks=4))) >= 20
+    await scene.book.resume(SHOP, at=scene.now, by="ann")
+    assert max(targets(await scene.run(tracker, ticks=4))) < 10
+
+
 async def test_a_start_in_the_middle_of_a_pause_decides_as_if_it_had_never_stopped() -> None:
     scene = Paused(stepwise((3, 20), (40, 5)))
     steady = scene.tracker()

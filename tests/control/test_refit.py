@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from made_series import shop
+from patience import WITHIN_S, soon
 from predictscale.control.refit import FitPool
 from predictscale.core.calendar import Calendar
 from predictscale.core.series import MetricWindow
@@ -23,12 +23,14 @@ from predictscale.forecasters.registry import Context
 from predictscale.meters import Meters
 from stub_forecasters import Computes, Hangs, Hungry, Says, StartsAChild, Tells, Told, scripted
 
-_PATIENCE_S = 30.0
+_NEVER_S = 10 * WITHIN_S
 
 
-def _pool(*forecasters: Forecaster, deadline_s: float = 60.0, grace_s: float = 20.0) -> FitPool:
+def _pool(*forecasters: Forecaster, deadline_s: float = _NEVER_S, grace_s: float = _NEVER_S) -> FitPool:
     known = {f.name: f for f in (*forecasters, LastValue(), SeasonalNaiveDay())}
-    return FitPool(meters=Meters(), known=known, deadline_s=deadline_s, grace_s=grace_s)
+    return FitPool(
+        meters=Meters(), known=known, deadline_s=deadline_s, quick_deadline_s=_NEVER_S, grace_s=grace_s
+    )
 
 
 def _window(days: float = 0.5) -> MetricWindow:
@@ -39,15 +41,9 @@ def _count(pool: FitPool, metric: str, **labels: str) -> float:
     return pool._meters.registry.get_sample_value(metric, labels) or 0.0
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 async def _pid(file: Path) -> int:
     """The process id that a stub has written down."""
-    await _until(file.exists)
+    await soon(file.exists)
     return int(await asyncio.to_thread(file.read_text))
 
 
@@ -84,7 +80,8 @@ async def test_a_worker_is_told_of_the_workloads_clock_and_of_the_fit_before() -
 
 @pytest.mark.parametrize("name", ["holt-winters", "sarimax-fourier", "prophet"])
 async def test_every_slow_model_fits_within_a_workers_limits(name: str) -> None:
-    pool, window = FitPool(meters=Meters()), _window(days=4)
+    # But the grace, which is for the start of the worker, and not for the fit.
+    pool, window = FitPool(meters=Meters(), grace_s=_NEVER_S), _window(days=4)
     result = await pool.fit((name, "last-value"), window)
     assert result.skipped == ()
     assert result.fitted.predict(window, steps=12).model == name
@@ -104,28 +101,29 @@ async def test_a_worker_is_nice_alone_in_its_group_and_has_one_thread(
     assert facts["temp"].endswith(f"/{facts['pid']}")
 
 
-@pytest.mark.parametrize(("deaf", "grace_s"), [(False, 20.0), (True, 4.0)])
+@pytest.mark.parametrize(("deaf", "grace_s"), [(False, _NEVER_S), (True, 1.0)])
 async def test_a_hung_fit_is_killed_at_its_deadline_and_the_next_model_serves(
     tmp_path: Path, *, deaf: bool, grace_s: float
 ) -> None:
-    file = tmp_path / "pid"
+    file, others = tmp_path / "pid", _pool()
+    # It stands by for the fit: a grace that is not for ever is no time to start a process.
+    worker = await others.run(os.getpid)
     pool = _pool(Hangs(str(file), deaf=deaf), deadline_s=0.5, grace_s=grace_s)
     result = await pool.fit(("hangs", "last-value"), _window())
     assert result.fitted.model == "last-value"
     assert result.skipped == (("hangs", "not done after 0.5 s, killed"),)
     assert _count(pool, "predictscale_fit_errors_total", forecaster="hangs", error="FitFailed") == 1
-    killed = await _pid(file)
-    await _until(lambda: _gone(killed))
+    await soon(lambda: _gone(worker))
 
 
 async def test_what_a_hung_fit_has_started_is_killed_with_it(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    result = await _pool(StartsAChild(str(file)), deadline_s=2.0).fit(
+    result = await _pool(StartsAChild(str(file)), deadline_s=0.5).fit(
         ("starts-a-child", "last-value"), _window()
     )
-    assert result.skipped == (("starts-a-child", "not done after 2 s, killed"),)
+    assert result.skipped == (("starts-a-child", "not done after 0.5 s, killed"),)
     grandchild = await _pid(file)
-    await _until(lambda: _gone(grandchild))
+    await soon(lambda: _gone(grandchild))
 
 
 async def test_a_killed_worker_fails_only_its_job(tmp_path: Path) -> None:
@@ -166,7 +164,7 @@ async def test_a_cancelled_fit_leaves_no_worker_behind(tmp_path: Path) -> None:
     worker = await _pid(file)
     fit.cancel()
     await asyncio.gather(fit, return_exceptions=True)
-    await _until(lambda: _gone(worker))
+    await soon(lambda: _gone(worker))
 
 
 async def test_the_event_loop_turns_while_a_fit_computes() -> None:
@@ -259,8 +257,10 @@ async def test_workers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = await asyncio.create_subprocess_exec(
         sys.executable, str(script), stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)}
     )
+    await soon(lambda: file.exists() or parent.returncode is not None)
+    assert parent.returncode is None, await parent.communicate()
     worker = await _pid(file)
     assert not _gone(worker)
     parent.kill()
     await parent.communicate()
-    await _until(lambda: _gone(worker))
+    await soon(lambda: _gone(worker))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inline_fits import NOBODYS, InlineFits
+from patience import soon
 from predictscale.clock import ManualClock
 from predictscale.control.loop import Loop
 from predictscale.control.replicahours import ANSWERED_S, SETTLE_S, ReplicaHours
@@ -311,8 +312,9 @@ async def test_a_tick_is_read_after_its_instant_and_told_as_of_it() -> None:
 
 
 async def _decided(store: DecisionStore, at: datetime) -> None:
-    """The newest decision is of this tick, once what can run has run."""
-    for _ in range(200):
+    """The newest decision is of this tick, also once what can run has run."""
+    await soon(lambda: (latest := store.latest(SHOP)) is not None and latest.seen.now >= at)
+    for _ in range(100):
         await asyncio.sleep(0.001)
     latest = store.latest(SHOP)
     assert latest is not None

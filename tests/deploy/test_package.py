@@ -15,16 +15,20 @@ from typing import Any
 
 import pytest
 
+from patience import WITHIN_S
+
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = ROOT / "deploy" / "image"
 STEPS = IMAGE / "steps"
 UV = Path(sys.executable).parent / "uv"
+_PATIENT = {"PIP_RETRIES": "10", "PIP_TIMEOUT": "60", "UV_HTTP_RETRIES": "10", "UV_HTTP_TIMEOUT": "60"}
+"""With an index of packages that hiccups."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def run(*command: object) -> str:
     """What a command prints; fails with all that it said."""
-    environment = {**os.environ, "PYTHON": sys.executable, "UV_PYTHON_DOWNLOADS": "never"}
+    environment = {**os.environ, **_PATIENT, "PYTHON": sys.executable, "UV_PYTHON_DOWNLOADS": "never"}
     done = subprocess.run(
         [str(word) for word in command],
         cwd=ROOT,
@@ -32,7 +36,7 @@ def run(*command: object) -> str:
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=10 * WITHIN_S,
     )
     assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
     return done.stdout
@@ -157,20 +161,25 @@ def _of_other_platforms(prefix: Path, lock: str) -> set[str]:
 def _demo_runs(prefix: Path) -> None:
     """Until it tells of a forecast, however long the first start of all that was just installed takes."""
     ports = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
-    command = [str(prefix / "bin" / "predictscale"), "demo", "--speed", "300", "--stop-after", "10", *ports]
+    # As many replayed hours as would last `WITHIN_S`, and more.
+    lasting = ("--speed", "300", "--stop-after", f"{2 * WITHIN_S * 300 / 3600:g}")
+    command = [str(prefix / "bin" / "predictscale"), "demo", *lasting, *ports]
     said = ""
     with subprocess.Popen(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as demo:
-        assert demo.stdout is not None
-        for line in demo.stdout:
-            said += line
-            if re.search(r"chat +demand [\d,]+ tokens/s; expects up to [\d,]+ in 360 s", line):
-                break
-        else:
-            pytest.fail(f"ended without a forecast: {said}")
-        demo.terminate()
-        said += demo.communicate(timeout=180)[0]
+        try:
+            assert demo.stdout is not None
+            for line in demo.stdout:
+                said += line
+                if re.search(r"chat +demand [\d,]+ tokens/s; expects up to [\d,]+ in 360 s", line):
+                    break
+            else:
+                pytest.fail(f"ended without a forecast: {said}")
+            demo.terminate()
+            said += demo.communicate(timeout=WITHIN_S)[0]
+        finally:
+            demo.kill()  # `with` would wait for one that does not end
     assert demo.returncode == 0, said
 
 

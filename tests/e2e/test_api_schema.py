@@ -18,9 +18,9 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
-from api_calls import CALLS, Call, settled, shapes
+from api_calls import CALLS, Call, shapes
 from api_world import TOKEN, api_world
-from patience import WITHIN_S
+from patience import WITHIN_S, until
 from predictscale.bootstrap import Service
 from predictscale.serving.apipage import HOST, api_markdown, command
 from predictscale.serving.openapi import operations, recorded
@@ -78,7 +78,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def described(url: str) -> dict[str, Any]:
-    found: dict[str, Any] = httpx2.get(f"{url}/openapi.json", trust_env=False).json()
+    found: dict[str, Any] = httpx2.get(f"{url}/openapi.json", timeout=WITHIN_S, trust_env=False).json()
     return found
 
 
@@ -123,7 +123,7 @@ def test_every_documented_command_works_as_printed_and_answers_what_is_printed(
     schemas = {f"{method.upper()} {path}": operation for path, method, operation in operations(described)}
     renamed: dict[str, str] = {}
     for call in CALLS:
-        asyncio.run(_wait(url, call, renamed))
+        _wait(url, call, renamed)
         shown = command(call.path, call.method.lower())
         assert f"```sh\n{shown}\n```" in printed
         status, answer = _run(shown, url, renamed, tmp_path)
@@ -138,10 +138,11 @@ def test_every_documented_command_works_as_printed_and_answers_what_is_printed(
                 jsonschema.validate(body, {**schema, "components": described["components"]})
 
 
-async def _wait(url: str, call: Call, renamed: Mapping[str, str]) -> None:
+def _wait(url: str, call: Call, renamed: Mapping[str, str]) -> None:
     if call.path == "/api/v1/whatif/{id}":
-        async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
-            await settled(client, call, {"id": list(renamed.values())[-1]})
+        path = call.path.format(id=list(renamed.values())[-1])
+        with httpx2.Client(base_url=url, timeout=WITHIN_S, trust_env=False) as client:
+            until(lambda: client.get(path).json()["state"] not in ("waiting", "running"))
 
 
 def _run(shown: str, url: str, renamed: Mapping[str, str], folder: Path) -> tuple[int, Any]:
@@ -157,7 +158,7 @@ def _run(shown: str, url: str, renamed: Mapping[str, str], folder: Path) -> tupl
         text=True,
         check=True,
         env={"TOKEN": TOKEN, "PATH": "/usr/bin:/bin"},
-        timeout=180,
+        timeout=WITHIN_S,
     )
     text = body.read_text()
     return int(done.stdout), json.loads(text) if text else None
@@ -179,7 +180,7 @@ def _at(told: Any, where: str) -> str:
 
 @pytest.mark.parametrize("mode", EXAMPLES, ids=lambda mode: mode.value)
 def test_nothing_that_the_description_allows_or_forbids_breaks_it(url: str, mode: GenerationMode) -> None:
-    api = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    api = schemathesis.openapi.from_url(f"{url}/openapi.json", timeout=WITHIN_S)
     asked = 0
     for found in api.get_all_operations():
         operation = found.ok()  # type: ignore[union-attr]  # what is not raises
@@ -197,7 +198,8 @@ def test_nothing_that_the_description_allows_or_forbids_breaks_it(url: str, mode
             asked += 1
             checks: list[Any] = [*CHECKS.get_by_names(HELD)]
             assert len(checks) == len(HELD)
-            case.call_and_validate(checks=checks, headers={"Authorization": f"Bearer {TOKEN}"})
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            case.call_and_validate(checks=checks, headers=headers, timeout=WITHIN_S)
 
         # Of a call without parameters nothing can be wrong.
         with suppress(Unsatisfiable):

@@ -11,7 +11,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from typer.testing import CliRunner
 
 from audit_scene import Known, series, twelve
 from command_here import here
+from patience import WITHIN_S, until
 from predictscale.cli import app
 from predictscale.clock import SystemClock
 from predictscale.core.series import floor_to_grid
@@ -33,20 +33,34 @@ CLI = Path(sys.executable).parent / "predictscale"
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 TRACES = Path(os.environ.get("PREDICTSCALE_DATA", BESIDE))
 DAYS = 10
+AHEAD = timedelta(hours=3)
+"""So long the series go on after the present: no machine is so slow that they end while tests run."""
 SEED = 500
 FLEET, HOURS = 24, 2.4
 QUICK = (
     "--step", "5m", "--lead-time", "4m", "--forecasters", "seasonal-naive-day,last-value", "--price", "2.5",
     "--currency", "USD",
 )  # fmt: skip
-ENVIRONMENT = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1"}
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name != "PREDICTSCALE_DATA"},
+    "COLUMNS": "120",
+    "NO_COLOR": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PREDICTSCALE_PROMETHEUS__TIMEOUT_S": f"{WITHIN_S:g}",
+}
+
+
+@pytest.fixture(autouse=True)
+def _traces_are_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To commands it would be a setting that they do not know."""
+    monkeypatch.delenv("PREDICTSCALE_DATA", raising=False)
 
 
 @pytest.fixture(scope="module")
 def known() -> list[Known]:
-    # They last until after the present, so that they are there while tests run.
-    end = floor_to_grid(SystemClock().now(), 60.0) + timedelta(minutes=15)
-    return twelve(end=end, days=DAYS, seed=SEED, traces=TRACES if TRACES.is_dir() else None)
+    end = floor_to_grid(SystemClock().now(), 60.0) + AHEAD
+    days = DAYS + AHEAD / timedelta(days=1)
+    return twelve(end=end, days=days, seed=SEED, traces=TRACES if TRACES.is_dir() else None)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +92,11 @@ def told(server: PrometheusServer, known: list[Known], folder: Path) -> dict[str
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [str(CLI), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=300)
+    # Twelve workloads, each of which may take as long as anything else.
+    most_s = 12 * WITHIN_S
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=most_s
+    )
 
 
 def capacities(known: list[Known]) -> list[str]:
@@ -236,29 +254,38 @@ def test_a_workload_that_fails_is_told_and_the_others_are_too(
     assert "Not replayed" in (tmp_path / "audit.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("begun", "told"),
+    [
+        # Whoever runs the tests in the background ignores the signal, and so would the command.
+        ("--default-signal=INT", signal.SIGINT),
+        ("--default-signal=INT,TERM", signal.SIGTERM),
+        ("--ignore-signal=INT", signal.SIGTERM),
+    ],
+    ids=["Ctrl-C", "terminated", "terminated in the background"],
+)
 def test_an_interruption_leaves_what_is_done(
-    server: PrometheusServer, known: list[Known], tmp_path: Path
+    server: PrometheusServer, known: list[Known], tmp_path: Path, begun: str, told: signal.Signals
 ) -> None:
-    # Whoever runs the tests in the background ignores the signal, and so would the command.
     command = [
-        "env", "--default-signal=INT", str(CLI), "audit", "--prometheus", server.url,
+        "env", begun, str(CLI), "audit", "--prometheus", server.url,
         "--days", str(DAYS), "--replay-days", "1", *QUICK,
         *capacities(known), "--traces", str(tmp_path), "--out", str(tmp_path / "audit.json"),
     ]  # fmt: skip
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, process_group=0
     ) as process:
-        # Its third trace is read once one of the first two is done.
-        until_s = time.monotonic() + 120
-        while len(list(tmp_path.glob("*.csv"))) < 3 and time.monotonic() < until_s:
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=180)
-    assert process.returncode == 130, said
+        # A third trace is read once one of the first two is done; what ends a job does not wait for that.
+        least = 3 if told is signal.SIGINT else 1
+        until(lambda: len(list(tmp_path.glob("*.csv"))) >= least or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
+        os.killpg(process.pid, told)
+        _, said = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 128 + told, said
     assert "Traceback" not in said
     assert "interrupted: " in said
     report = json.loads((tmp_path / "audit.json").read_text())
-    assert report["workloads"]
+    assert len(report["workloads"]) >= (told is signal.SIGINT)
     assert len(report["workloads"]) + len(report["unfinished"]) == 12
 
 

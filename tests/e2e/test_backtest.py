@@ -14,6 +14,7 @@ import pytest
 
 from command_here import here
 from made_series import MONDAY, shop
+from patience import WITHIN_S
 from predictscale.core.series import MetricWindow
 from predictscale.simulate.roster import RIVALS
 
@@ -30,7 +31,9 @@ FIELDS = {
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [str(CLI), "backtest", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=180)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, timeout=2 * WITHIN_S
+    )
 
 
 def written(folder: Path, window: MetricWindow, name: str = "trace.csv") -> Path:

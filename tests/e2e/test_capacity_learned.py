@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine_fleets import backfill, chat_fleet
+from patience import WITHIN_S
 from predictscale.bootstrap.sizing import learner_of
 from predictscale.clock import SystemClock
 from predictscale.config.capacity import LearnedCapacity, telling_of
@@ -119,12 +120,12 @@ def workload(name: str) -> WorkloadSettings:
 async def learned(server: PrometheusServer, name: str) -> CapacityLaw:
     """What the learner has in force, two lessons after it was started."""
     meters = Meters()
-    source = PrometheusSource(url=server.url, meters=meters, clock=SystemClock())
+    source = PrometheusSource(url=server.url, meters=meters, clock=SystemClock(), timeout_s=WITHIN_S)
     learner = learner_of(
         workload(name),
         load_presets(),
         source=source,
-        fits=FitPool(meters=meters, deadline_s=60.0),
+        fits=FitPool(meters=meters, deadline_s=WITHIN_S),
         history=History(path=None, meters=meters),
     )
     assert learner is not None
@@ -182,7 +183,7 @@ async def test_a_pod_is_one_replica_however_many_engines_and_whatever_their_name
     world: tuple[PrometheusServer, dict[str, Fleet]], name: str, engine: str, pods: int, engines: int
 ) -> None:
     server, fleets = world
-    source = PrometheusSource(url=server.url, meters=Meters(), clock=SystemClock())
+    source = PrometheusSource(url=server.url, meters=Meters(), clock=SystemClock(), timeout_s=WITHIN_S)
     windows = load_presets()[engine].windows
     assert windows is not None
     selector = f'namespace="{name}"'

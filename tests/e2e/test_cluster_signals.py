@@ -1,15 +1,14 @@
 """What presets of the cluster give in a real Prometheus, of a small cluster that is written down here."""
 
-import json
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 
+from patience import WITHIN_S
 from predictscale.config.cluster import Place, load_cluster
 from predictscale.core.series import Floats, MetricWindow
 from prometheus_server import BackfilledSeries, PrometheusServer
@@ -152,11 +151,9 @@ def told(
 ) -> dict[tuple[str, ...], float]:
     """The signal's values, by the labels that it says tell its series apart."""
     asked = CLUSTER[preset]
-    form = urllib.parse.urlencode(
-        {"query": asked.query(signal, place, window_s=window_s), "time": END.timestamp()}
-    )
-    with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=60) as answer:  # noqa: S310 - ours
-        found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    form = {"query": asked.query(signal, place, window_s=window_s), "time": f"{END.timestamp():.3f}"}
+    answer = httpx2.get(f"{server.url}/api/v1/query", params=form, timeout=WITHIN_S, trust_env=False)
+    found: list[dict[str, Any]] = answer.json()["data"]["result"]
     by = asked.signals[signal].by
     assert all(set(one["metric"]) <= set(by) for one in found)
     return {tuple(one["metric"].get(name, "") for name in by): float(one["value"][1]) for one in found}

@@ -11,6 +11,7 @@ import pytest
 
 from dashboard_scene import TICK_S, WORKLOADS, Cluster, Scene
 from grafana_boards import BOARDS, filled, names_in, panels, queries, recorded, rules, variables
+from patience import WITHIN_S
 from prometheus_server import PrometheusServer
 
 pytestmark = pytest.mark.e2e
@@ -42,7 +43,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     CLIENT.close()
 
 
-CLIENT = httpx2.Client(timeout=60.0, trust_env=False)
+CLIENT = httpx2.Client(timeout=WITHIN_S, trust_env=False)
 
 
 def asked(server: PrometheusServer, path: str, **given: str) -> Any:
@@ -147,7 +148,9 @@ def test_every_metric_that_dashboards_and_rules_name_is_told_by_the_service_or_a
 def test_the_labels_of_workloads_survive_the_scrape(scene: Scene) -> None:
     """Without `honor_labels` a workload's namespace would be that of the service's pod."""
     last = f"{scene.at.timestamp():.3f}"
-    found = asked(scene.server, "query", query="last_over_time(predictscale_target_replicas[3s])", time=last)
+    scraped = f"{(scene.at - scene.written).total_seconds():.0f}s"
+    query = f"last_over_time(predictscale_target_replicas[{scraped}])"
+    found = asked(scene.server, "query", query=query, time=last)
     labels = [{**series["metric"]} for series in found["result"]]
     assert {(each["namespace"], each["workload"]) for each in labels} == {
         (one["namespace"], one["name"]) for one in WORKLOADS

@@ -1,13 +1,16 @@
 """What a real Prometheus makes of simulated engines, against what really happened in them."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import pytest
 
 from engine_fleets import backfill, chat_fleet, value_of
+from patience import WITHIN_S, until
 from predictscale.clock import SystemClock
 from predictscale.config.presets import fleet_signals, load_presets
 from predictscale.core.demand import SignalName
@@ -206,18 +209,51 @@ async def test_a_prometheus_scrapes_a_fleet_that_lives_and_scales(
     fleet = chat_fleet(24.0, pods=2, origin=origin, bin_s=1.0, boot=boot)
     clock = SystemClock()
     with FleetServer(fleet, clock) as metrics:
-        configs = metrics.scrape_config(every_s=0.5)
+        configs = metrics.scrape_config(every_s=1.0)
         with PrometheusServer(tmp_path_factory.mktemp("live"), scrape_configs=configs) as server:
             fleet.scale(3, clock.now())
-            # Prometheus takes some seconds to begin.
-            until = clock.now() + timedelta(seconds=18)
-            await clock.wait_until(until)
-            until = until.replace(microsecond=0)
-            assert value_of(server, "sum(up)", until) == 2
-            assert value_of(server, "count(vllm:num_requests_running)", until) == 3
-            assert value_of(server, "max(kube_deployment_status_replicas_ready)", until) == 3
-            told = value_of(server, "sum(rate(vllm:generation_tokens_total[10s]))", until)
+            await asyncio.to_thread(until, lambda: standing(server, clock.now()) == [2.0, 3.0, 3.0])
+            began = clock.now()
+            # An answer may be as late as its scrape's timeout, a second: of these that is three in a hundred.
+            await asyncio.to_thread(until, lambda: scraped_for_s(server, began, clock.now()) >= 30)
+            first, *_, last = generated(server, began, clock.now())
     # It lives when somebody looks, and the last scrape may lie before that second.
-    fleet.run(clock.now())
-    truth = fleet.truth(until - timedelta(seconds=10), until)
+    fleet.run(clock.now() + timedelta(seconds=1))
+    since, to = (datetime.fromtimestamp(round(stamp_s), UTC) for stamp_s, _ in (first, last))
+    truth = fleet.truth(since, to)
+    told = (last[1] - first[1]) / (last[0] - first[0])
     assert told == pytest.approx(truth.per_second(truth.generated_tokens), rel=0.05)
+
+
+def standing(server: PrometheusServer, at: datetime) -> list[float]:
+    """Who is scraped, which pods are told and how many of them are ready; nothing if one is not known."""
+    queries = ("up", "vllm:num_requests_running", "kube_deployment_status_replicas_ready")
+    try:
+        return [
+            value_of(server, f"{how}({query})", at)
+            for how, query in zip(("sum", "count", "max"), queries, strict=True)
+        ]
+    except ValueError:
+        return []
+
+
+def scraped_for_s(server: PrometheusServer, since: datetime, at: datetime) -> float:
+    """How long the samples reach that were scraped since an instant [s]."""
+    samples = generated(server, since, at)
+    return samples[-1][0] - samples[0][0] if samples else 0.0
+
+
+def generated(server: PrometheusServer, since: datetime, at: datetime) -> list[tuple[float, float]]:
+    """Stamps of scrapes, and what the pods together had generated; where one failed there is none."""
+    span_ms = round((at - since).total_seconds() * 1000)
+    answer = httpx2.get(
+        f"{server.url}/api/v1/query",
+        params={"query": f"vllm:generation_tokens_total[{max(span_ms, 1)}ms]", "time": at.timestamp()},
+        timeout=WITHIN_S,
+        trust_env=False,
+    )
+    sums: dict[float, list[float]] = {}
+    for series in answer.raise_for_status().json()["data"]["result"]:
+        for stamp_s, value in series["values"]:
+            sums.setdefault(stamp_s, []).append(float(value))
+    return [(stamp_s, sum(values)) for stamp_s, values in sorted(sums.items()) if len(values) == 3]

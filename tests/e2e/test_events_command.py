@@ -38,6 +38,8 @@ def service_file(folder: Path, **more: Any) -> Path:
         "max_replicas": 100,
         "forecasters": ["last-value"],
         "time_zone": "Europe/Berlin",
+        # Ten minutes are ten seconds here; nobody is to be told UNAVAILABLE after a slow tick.
+        "stale_after_s": "1d",
     }
     replay = {"series": {"demand": str(folder / "trace.csv")}, "start": START.isoformat(), "speed": 60}
     path = folder / "service.json"

@@ -1,13 +1,11 @@
 """Every query of every preset parses in a real Prometheus: of backends, of their pods, of the cluster."""
 
-import json
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 
+from patience import WITHIN_S
 from predictscale.config.auto import BACK_S, Wanted, look_queries, pod_queries
 from predictscale.config.cluster import Place, load_cluster
 from predictscale.config.detect import count_query, owner_queries
@@ -68,31 +66,36 @@ def detection() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    with PrometheusServer(tmp_path_factory.mktemp("parses")) as running:
-        yield running
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+    with (
+        PrometheusServer(tmp_path_factory.mktemp("parses")) as running,
+        httpx2.Client(base_url=running.url, timeout=WITHIN_S, trust_env=False) as client,
+    ):
+        yield client
 
 
-def refusal(server: PrometheusServer, query: str) -> str | None:
+def refusal(prometheus: httpx2.Client, query: str) -> str | None:
     """Why Prometheus does not take a query; None if it does."""
-    form = urllib.parse.urlencode({"query": query, "time": 1_700_000_000})
-    try:
-        with urllib.request.urlopen(f"{server.url}/api/v1/query?{form}", timeout=60) as answer:  # noqa: S310 - ours
-            assert json.load(answer)["status"] == "success"
-    except urllib.error.HTTPError as refused:
-        return str(json.load(refused)["error"])
-    return None
+    answer = prometheus.get("/api/v1/query", params={"query": query, "time": 1_700_000_000})
+    told = answer.json()
+    if answer.status_code == 200:
+        assert told["status"] == "success"
+        return None
+    assert told["errorType"] == "bad_data", answer.text
+    return str(told["error"])
 
 
 @pytest.mark.parametrize("queries", [backends, cluster, detection], ids=lambda each: each.__name__)
-def test_prometheus_takes_every_query(server: PrometheusServer, queries: object) -> None:
+def test_prometheus_takes_every_query(prometheus: httpx2.Client, queries: object) -> None:
     assert callable(queries)
     asked = list(queries())
-    refused = {where: (why, query) for where, query in asked if (why := refusal(server, query)) is not None}
+    refused = {
+        where: (why, query) for where, query in asked if (why := refusal(prometheus, query)) is not None
+    }
     assert refused == {}
     assert len(asked) > 10
 
 
-def test_what_is_no_query_is_refused(server: PrometheusServer) -> None:
-    assert refusal(server, "sum(") is not None
-    assert refusal(server, "sum(rate(a[2m]) offset)") is not None
+def test_what_is_no_query_is_refused(prometheus: httpx2.Client) -> None:
+    assert refusal(prometheus, "sum(") is not None
+    assert refusal(prometheus, "sum(rate(a[2m]) offset)") is not None

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine_fleets import backfill, value_of
+from patience import WITHIN_S
 from predictscale.clock import ManualClock
 from predictscale.config.cluster import KUBERNETES, Place, PodFact, load_cluster
 from predictscale.control.leads import STEP_S, LeadBook, LeadState, LeadTimes
@@ -109,7 +110,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 async def measured(world: World) -> LeadState:
     clock, book = ManualClock(world.end), LeadBook()
-    source = PrometheusSource(url=world.server.url, meters=Meters(), clock=clock)
+    source = PrometheusSource(url=world.server.url, meters=Meters(), clock=clock, timeout_s=WITHIN_S)
     ask = partial(load_cluster()[KUBERNETES].query, place=WHERE, window_s=STEP_S)
     leads = LeadTimes(
         WorkloadId("prod", "chat"),

@@ -24,6 +24,7 @@ import pytest
 
 from keda_client import KedaClient, ScaledObject
 from made_series import shop
+from patience import WITHIN_S, soon
 from predictscale.bootstrap import Service
 from predictscale.clock import ManualClock, SystemClock
 from predictscale.config.load import load_service
@@ -54,8 +55,11 @@ OWNERS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def end() -> datetime:
-    """Where the record ends: the present, which the backtest reads up to."""
-    return floor_to_grid(SystemClock().now(), 60.0)
+    """Where the record ends: near the present, which the backtest reads up to.
+
+    At a whole hour, for fits and choices come at their own minutes of each.
+    """
+    return floor_to_grid(SystemClock().now(), 3600.0)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +93,10 @@ def service_file(folder: Path, url: str, owner: dict[str, Any]) -> Path:
         **owner,
     }
     settings = {
-        "prometheus": {"url": url},
+        "prometheus": {"url": url, "timeout_s": WITHIN_S},
         "loop": {"history_s": "3d"},
-        "fit": {"every_s": "15m"},
-        "grpc": {"host": "127.0.0.1", "port": 0},
+        "fit": {"every_s": "15m", "deadline_s": 3 * WITHIN_S},
+        "grpc": {"host": "127.0.0.1", "port": 0, "timeout_s": 30},
         "http": {"host": "127.0.0.1", "port": 0},
         "metrics": {"host": "127.0.0.1", "port": 0},
         "workloads": [workload],
@@ -104,9 +108,9 @@ def service_file(folder: Path, url: str, owner: dict[str, Any]) -> Path:
 
 @asynccontextmanager
 async def served(file: Path, clock: ManualClock, url: str) -> AsyncIterator[Service]:
-    source = PrometheusSource(url=url, meters=Meters(), clock=clock)
+    source = PrometheusSource(url=url, meters=Meters(), clock=clock, timeout_s=WITHIN_S)
     service = Service(load_service(file), clock=clock, source=source)
-    # A worker takes seconds to start, and the first answer waits for a model for five.
+    # A worker takes seconds to start.
     await service._fits.fit(("last-value",), shop(days=1), quick_only=True)
     await service.start()
     try:
@@ -115,10 +119,20 @@ async def served(file: Path, clock: ManualClock, url: str) -> AsyncIterator[Serv
         await service.stop()
 
 
+async def ticked(service: Service, clock: ManualClock) -> None:
+    """Let the next tick begin."""
+    before = service.loop._running[SHOP]
+    clock.advance(TICK_S)
+    await soon(lambda: service.loop._running[SHOP] is not before)
+
+
 async def lived(file: Path, url: str, *, start: datetime) -> list[tuple[datetime, float, dict[str, Any]]]:
     """What KEDA was told at each tick, and what REST says of it."""
     clock, told = ManualClock(start), []
-    async with served(file, clock, url) as service, httpx2.AsyncClient(trust_env=False) as rest:
+    async with (
+        served(file, clock, url) as service,
+        httpx2.AsyncClient(trust_env=False, timeout=WITHIN_S) as rest,
+    ):
         keda = KedaClient(f"127.0.0.1:{service.grpc.port}")
         tracker = service.loop.tracker(SHOP)
         assert isinstance(tracker, Tracker)
@@ -131,10 +145,7 @@ async def lived(file: Path, url: str, *, start: datetime) -> list[tuple[datetime
             shown = (await rest.get(path)).json()
             assert datetime.fromisoformat(shown["decided_at"]) == clock.now()
             told.append((clock.now(), sample.value, shown))
-            before = service.loop._running[SHOP]
-            clock.advance(TICK_S)
-            while service.loop._running[SHOP] is before:
-                await rest.get(f"http://127.0.0.1:{service.http_port}/healthz")
+            await ticked(service, clock)
         await keda.close()
     return told
 

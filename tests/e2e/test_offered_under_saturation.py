@@ -11,6 +11,7 @@ import pytest
 
 from engine_fleets import backfill
 from inline_fits import InlineFits
+from patience import WITHIN_S
 from predictscale.clock import ManualClock
 from predictscale.config.capacity import CapacitySettings
 from predictscale.config.presets import load_presets
@@ -95,7 +96,7 @@ def settings_of(backend: str) -> WorkloadSettings:
 
 async def decided(server: PrometheusServer, backend: str, at: datetime) -> Decision:
     settings, clock = settings_of(backend), ManualClock(at)
-    source = PrometheusSource(url=server.url, meters=Meters(), clock=clock)
+    source = PrometheusSource(url=server.url, meters=Meters(), clock=clock, timeout_s=WITHIN_S)
     history = History(path=None, meters=Meters())
     tracker = Tracker(
         settings,

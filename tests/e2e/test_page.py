@@ -58,6 +58,17 @@ def focused(page: Page) -> str:
     return text
 
 
+def knows_the_fleet(page: Page, scene: PageScene) -> None:
+    """Return once the page knows what time it is for the service, from when on it sees what changes."""
+    expect(page.locator(".head-clock")).to_have_text(f"{scene.now:%H:%M:%S} UTC")
+
+
+def has_read_the_history(page: Page) -> None:
+    """Return once charts and slider know the decisions that are kept."""
+    expect(page.get_by_role("slider")).to_have_attribute("aria-valuetext", re.compile("UTC"))
+    expect(page.get_by_text("The history is being read.")).to_have_count(0)
+
+
 def told(page: Page) -> Locator:
     """The number that KEDA is told."""
     return page.get_by_test_id("published")
@@ -104,7 +115,7 @@ def test_the_fleet_tells_what_rest_tells_and_everybody_can_use_it(
         tiles = page.get_by_label("The fleet in short")
         expect(tiles).to_contain_text(f"{fleet['ready_replicas']:,} of {fleet['target_replicas']:,}")
         expect(tiles).to_contain_text(f"€{fleet['cost_per_hour'][0]['amount']:.2f}")
-        expect(page.locator(".head-clock")).to_have_text(f"{scene.now:%H:%M:%S} UTC")
+        knows_the_fleet(page, scene)
         assert overflow_px(page) <= 0
         assert violations(page) == []
 
@@ -219,6 +230,7 @@ def test_of_a_thousand_rows_only_those_in_sight_are_elements(browser: Browser, s
 def test_the_slider_shows_a_past_decision_as_it_was(browser: Browser, scene: PageScene) -> None:
     with opened(browser, scene.url, CHAT) as page:
         expect(told(page)).to_be_visible()
+        has_read_the_history(page)
         slider = page.get_by_role("slider")
         slider.focus()
         for _ in range(40):
@@ -332,6 +344,7 @@ def _is_told(page: Page, decision: dict[str, Any]) -> None:
 def test_charts_are_read_by_keys_and_as_tables(browser: Browser, scene: PageScene) -> None:
     with opened(browser, scene.url, CHAT) as page:
         expect(page.locator("canvas")).to_have_count(2)
+        has_read_the_history(page)
         lately = scene.json(
             f"/workloads/demo/chat/timeline?since={scene.now - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
         )
@@ -340,6 +353,7 @@ def test_charts_are_read_by_keys_and_as_tables(browser: Browser, scene: PageScen
         figure.get_by_text("Show as table").focus()
         page.keyboard.press("Enter")
         table = figure.get_by_role("table")
+        expect(table.locator("tbody tr").first).to_be_visible()
         for column in ("published", "ready"):
             at = table.locator("thead th").all_text_contents().index(column)
             shown = table.locator(f"tbody td:nth-child({at + 1})").all_text_contents()
@@ -403,6 +417,7 @@ def test_what_changes_is_shown_without_a_reload(browser: Browser, scene: PageSce
     try:
         with opened(browser, scene.url, "/?q=made/moving") as page:
             expect(row(page, "made/moving").locator(".cell-fleet")).to_contain_text("of 4")
+            knows_the_fleet(page, scene)
             scene.put([made("moving", 300, now=scene.now)])
             expect(row(page, "made/moving").locator(".cell-fleet")).to_contain_text("of 33")
     finally:
@@ -416,6 +431,7 @@ def test_a_state_that_turns_without_a_decision_is_shown_without_a_reload(
         badge = row(page, "demo/chat").locator(".badge")
         expect(badge).to_be_visible()
         expect(badge).not_to_have_text("paused")
+        knows_the_fleet(page, scene)
         scene.order("/workloads/demo/chat/pause", {"for": "30m", "reason": "a test"})
         try:
             expect(badge).to_have_text("paused")
@@ -428,6 +444,7 @@ def test_a_lost_connection_is_said_until_it_is_back(browser: Browser, scene: Pag
         page = watch.page
         page.goto(scene.url + CHAT)
         expect(told(page)).to_be_visible()
+        knows_the_fleet(page, scene)
         assert watch.wrongs == []
         page.context.set_offline(True)
         banner = page.get_by_text("Connection lost, showing data of 07:00:00 UTC. Trying again.")

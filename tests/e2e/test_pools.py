@@ -17,7 +17,8 @@ from service_process import ServiceProcess
 
 pytestmark = pytest.mark.e2e
 
-STEP_S, PAST_S = 15.0, 7200.0
+STEP_S, PAST_S, AHEAD_S = 15.0, 7200.0, 900.0
+"""Of samples; those ahead are seen when their time has come, however late the service starts."""
 SERVING, NOTICED_S = 6, 60.0
 POOLS = [
     {"name": "on-demand", "kind": "on-demand", "target": "chat"},
@@ -31,14 +32,13 @@ def asking(pool: str) -> ScaledObject:
     return ScaledObject(name=f"chat-{pool}", namespace="prod", metadata=metadata)
 
 
-def told(end: datetime) -> list[BackfilledSeries]:
+def told(now: datetime) -> list[BackfilledSeries]:
     """Six requests' worth of replicas, all on spot; one of their nodes has just got a notice."""
 
     def gauge(name: str, labels: Mapping[str, str], value: float, past_s: float = PAST_S) -> BackfilledSeries:
-        start = datetime.fromtimestamp(end.timestamp() - past_s, UTC)
-        return BackfilledSeries(
-            name, labels, MetricWindow(start, STEP_S, np.full(round(past_s / STEP_S), value))
-        )
+        start = datetime.fromtimestamp(now.timestamp() - past_s, UTC)
+        bins = round((past_s + AHEAD_S) / STEP_S)
+        return BackfilledSeries(name, labels, MetricWindow(start, STEP_S, np.full(bins, value)))
 
     lives = [gauge("demand_rps", {"namespace": "prod"}, 10.0 * SERVING)]
     for name, count in (("chat", 0), ("chat-spot", SERVING)):
@@ -73,8 +73,8 @@ def told(end: datetime) -> list[BackfilledSeries]:
 def service(tmp_path: Path) -> Iterator[ServiceProcess]:
     folder = tmp_path / "prometheus"
     folder.mkdir()
-    end = floor_to_grid(datetime.fromtimestamp(time.time(), UTC), STEP_S)
-    with PrometheusServer(folder, series=told(end)) as prometheus:
+    now = floor_to_grid(datetime.fromtimestamp(time.time(), UTC), STEP_S)
+    with PrometheusServer(folder, series=told(now)) as prometheus:
         workload = {
             "namespace": "prod",
             "name": "chat",
@@ -87,7 +87,8 @@ def service(tmp_path: Path) -> Iterator[ServiceProcess]:
             "spot": {"availability": 0.9},
         }
         settings = {
-            "prometheus": {"url": prometheus.url},
+            "prometheus": {"url": prometheus.url, "timeout_s": 60},
+            "grpc": {"timeout_s": 30},
             "loop": {"tick_s": STEP_S},
             "workloads": [workload],
         }

@@ -26,6 +26,7 @@ import httpx2
 import pytest
 
 from keda_client import KedaClient, ScaledObject
+from patience import WITHIN_S
 from replica_world import prometheus, settings, workloads
 from service_process import ServiceProcess
 
@@ -36,7 +37,7 @@ REFIT_S = 480.0
 """Each workload comes to a fit within eight minutes, some of them while the test runs."""
 ENOUGH = 500
 """Equal answers before the restart, and again after it."""
-AT_MOST_S = 200.0
+AT_MOST_S = 400.0
 """For each of the two, on a machine that has others to serve."""
 SLOW = {"auto", "learned", "slo"}
 """Wait for slow workers after a start, and so may not have begun when the time is over."""
@@ -201,7 +202,10 @@ def kill(process: ServiceProcess) -> str:
 
 async def test_two_replicas_give_one_answer(scene: Scene) -> None:
     began_s = time.monotonic()
-    with httpx2.Client(trust_env=False, timeout=20.0) as rest, scene.replica("first", cached=True) as first:
+    with (
+        httpx2.Client(trust_env=False, timeout=WITHIN_S) as rest,
+        scene.replica("first", cached=True) as first,
+    ):
         await asyncio.sleep(APART_S)
         with scene.replica("second", cached=False) as second:
             readers = Reader(first, rest), Reader(second, rest)
@@ -230,7 +234,8 @@ async def _compared(first: Reader, second: Reader, *, since: str = "") -> Compar
         other |= await asyncio.to_thread(second.answers, after=since)
         compared = Compared()
         compared.add(one, other)
-        if compared.same.total() >= ENOUGH or time.monotonic() > until_s or compared.differ:
+        enough = compared.same.total() >= ENOUGH and set(NAMES) - set(compared.same) <= SLOW
+        if enough or time.monotonic() > until_s or compared.differ:
             return compared
 
 
@@ -238,18 +243,20 @@ async def _over_grpc(first: Reader, second: Reader) -> int:
     """Ask both as KEDA does; how often both told the number of the same tick, and it was the same.
 
     KEDA is told no tick. Where both replicas' newest decision is of the same tick before and after
-    both calls, that tick is what they told.
+    both calls, that tick is what they told. A slow machine asks until it has happened once.
     """
     same = 0
+    until_s = time.monotonic() + WITHIN_S
     kedas = [KedaClient(each.service.grpc_address) for each in (first, second)]
     try:
-        for name in NAMES[:12]:
-            if name == "pools":
-                continue
-            told, ticks = await _asked(kedas, (first, second), name)
-            if len(ticks) == 1:
-                assert told[0] == told[1], f"{name} at {ticks}: {told}"
-                same += 1
+        while not same and time.monotonic() < until_s:
+            for name in NAMES[:12]:
+                if name == "pools":
+                    continue
+                told, ticks = await _asked(kedas, (first, second), name)
+                if len(ticks) == 1:
+                    assert told[0] == told[1], f"{name} at {ticks}: {told}"
+                    same += 1
     finally:
         for keda in kedas:
             await keda.close()

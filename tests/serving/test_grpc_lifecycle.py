@@ -8,8 +8,9 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-from fake_desk import FakeDesk, decision, served
-from keda_client import QUICK_RECONNECT, EmptyMetricSpec, ScaledObject, keda
+from fake_desk import RECONNECT_SOON, FakeDesk, decision, kept_port, served
+from keda_client import EmptyMetricSpec, ScaledObject, keda
+from patience import WITHIN_S, soon
 from predictscale._proto import externalscaler_pb2 as pb
 from predictscale.errors import SettingsError
 from predictscale.meters import Meters
@@ -102,7 +103,7 @@ async def test_reflection_lists_and_describes_the_service() -> None:
 async def test_every_method_of_the_protocol_is_offered() -> None:
     methods = pb.DESCRIPTOR.services_by_name["ExternalScaler"].methods
     desk = FakeDesk(published=1)
-    async with served(desk, timeout_s=1.0) as server, keda(f"127.0.0.1:{server.port}") as client:
+    async with served(desk) as server, keda(f"127.0.0.1:{server.port}") as client:
         for method in methods:
             send: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
             send = client.channel.unary_stream(f"/{SERVICE}/{method.name}")
@@ -115,7 +116,7 @@ async def test_a_drain_ends_streams_with_ok_and_lets_calls_in_flight_finish() ->
     desk = FakeDesk(published=4)
     async with (
         served(desk) as server,
-        keda(f"127.0.0.1:{server.port}", options=QUICK_RECONNECT) as client,
+        keda(f"127.0.0.1:{server.port}", options=RECONNECT_SOON) as client,
     ):
         pushed, specs = client.stub.StreamIsActive(CHAT.ref), client.stub.StreamMetricSpec(CHAT.ref)
         await pushed.read()
@@ -137,7 +138,7 @@ async def test_a_drain_ends_streams_with_ok_and_lets_calls_in_flight_finish() ->
 
 async def test_calls_go_on_being_answered_while_probes_are_told() -> None:
     desk = FakeDesk(published=4)
-    server = ScalerServer(desk, meters=Meters(), host="127.0.0.1", port=0, drain_s=0.05)
+    server = ScalerServer(desk, meters=Meters(), host="127.0.0.1", port=0, drain_s=WITHIN_S)
     await server.start()
     async with keda(f"127.0.0.1:{server.port}") as client:
         await client.poll(CHAT)
@@ -145,7 +146,10 @@ async def test_calls_go_on_being_answered_while_probes_are_told() -> None:
         await asyncio.sleep(0)
         assert await _health(client.channel, "") == NOT_SERVING
         assert (await client.poll(CHAT))[0].value == 4.0
-        await draining
+        assert not draining.done()
+        draining.cancel()
+        await asyncio.gather(draining, return_exceptions=True)
+    await server.stop()
 
 
 async def test_a_stream_opened_during_a_drain_ends_with_ok_too() -> None:
@@ -155,7 +159,7 @@ async def test_a_stream_opened_during_a_drain_ends_with_ok_too() -> None:
         stream = client.stub.StreamIsActive(CHAT.ref)
         await desk.waiting.acquire()
         draining = asyncio.create_task(server.drain())
-        await asyncio.sleep(0.02)
+        await soon(server._waits._over.is_set)
         desk.gate.set()
         assert await stream.code() is grpc.StatusCode.OK
         await draining
@@ -165,12 +169,12 @@ async def test_a_call_that_outlasts_the_grace_does_not_hold_the_drain() -> None:
     desk, meters = FakeDesk(published=4), Meters()
     desk.gate.clear()
     async with (
-        served(desk, grace_s=0.05, meters=meters) as server,
+        served(desk, timeout_s=10 * WITHIN_S, grace_s=0.05, meters=meters) as server,
         keda(f"127.0.0.1:{server.port}") as client,
     ):
         stuck = client.stub.GetMetricSpec(CHAT.ref)
         await desk.waiting.acquire()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WITHIN_S):
             await server.drain()
         with pytest.raises(grpc.aio.AioRpcError):
             await stuck
@@ -178,17 +182,19 @@ async def test_a_call_that_outlasts_the_grace_does_not_hold_the_drain() -> None:
 
 async def test_polls_go_on_after_a_restart_at_the_same_address() -> None:
     desk = FakeDesk(published=4)
-    async with served(desk) as server:
-        client_of = keda(f"127.0.0.1:{server.port}", options=QUICK_RECONNECT)
-        async with client_of as client:
+    with kept_port() as port:
+        async with (
+            served(desk, port=port) as server,
+            keda(f"127.0.0.1:{port}", options=RECONNECT_SOON) as client,
+        ):
             await client.poll(CHAT)
             await server.stop()
             with pytest.raises(EmptyMetricSpec, match="UNAVAILABLE"):
                 await client.poll(CHAT)
             desk.publish(decision(9))
-            async with served(desk, port=server.port):
+            async with served(desk, port=port):
                 values: list[float] = []
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(WITHIN_S):
                     while not values:
                         try:
                             values = [sample.value for sample in await client.poll(CHAT)]

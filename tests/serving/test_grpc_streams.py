@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from fake_desk import FakeDesk, decision, served
-from keda_client import QUICK_RECONNECT, KedaClient, ScaledObject, keda
+from fake_desk import RECONNECT_SOON, FakeDesk, decision, kept_port, served
+from keda_client import KedaClient, ScaledObject, keda
 from patience import soon
 from predictscale._proto import externalscaler_pb2 as pb
 from predictscale.clock import SystemClock
@@ -145,9 +145,11 @@ async def test_lost_streams_come_back_and_only_an_end_with_ok_resets_the_wait(de
 
     desk.publish(decision(1))
     desk.fail("changes", *(AnswerUnavailable("not yet") for _ in range(6)))
-    async with served(desk) as server:
-        address = f"127.0.0.1:{server.port}"
-        async with keda(address, sleep=sleep, options=QUICK_RECONNECT) as client:
+    with kept_port() as port:
+        async with (
+            served(desk, port=port) as server,
+            keda(f"127.0.0.1:{port}", sleep=sleep, options=RECONNECT_SOON) as client,
+        ):
             watching = asyncio.create_task(client.watch_active(CHAT, heard.append))
             await soon(lambda: heard == [True])
             assert waits == [2, 4, 8, 16, 32, 60]
@@ -156,7 +158,7 @@ async def test_lost_streams_come_back_and_only_an_end_with_ok_resets_the_wait(de
             assert waits[6:8] == [2, 4]
             # The service comes back at the same address, with news.
             desk.publish(decision(0))
-            async with served(desk, port=server.port):
+            async with served(desk, port=port):
                 await soon(lambda: heard == [True, False])
                 assert len(await client.poll(CHAT)) == 1
                 watching.cancel()

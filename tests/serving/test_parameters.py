@@ -54,6 +54,29 @@ def test_a_misspelt_parameter_is_told_with_those_that_are_known(
     assert answer.json()["detail"] == said
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("workloads/prod/chat/timeline?points=10&points=20", "query.points: is given 2 times; one is wanted"),
+        ("workloads?limit=1&limit=1&limit=1", "query.limit: is given 3 times; one is wanted"),
+        (
+            "costs?by=team&by=team&off=1",
+            "query.off: is no parameter; known: by; query.by: is given 2 times; one is wanted",
+        ),
+    ],
+)
+def test_a_parameter_given_twice_is_refused_where_one_is_wanted(
+    client: TestClient, asked: str, said: str
+) -> None:
+    answer = client.get(f"/api/v1/{asked}")
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == said
+
+
+def test_a_list_is_given_as_often_as_wanted(client: TestClient) -> None:
+    assert client.get("/api/v1/workloads?state=ok&state=stale").status_code == 200
+
+
 def test_much_that_is_wrong_is_not_all_said_again(client: TestClient) -> None:
     many = "&".join(f"{'x' * 300}{number}=1" for number in range(50))
     assert len(client.get(f"/api/v1/fleet?{many}").content) < 1000

@@ -85,6 +85,7 @@ async def test_rest_tells_when_pools_are_not_seen_or_not_there() -> None:
     body = (await asked(decided(None))).json()
     assert (body["seen"], body["need"], body["zones"]) == (False, None, [])
     assert [(p["available"], p["ready_replicas"]) for p in body["pools"]] == [(True, None), (False, None)]
+    assert [p["published_replicas"] is None for p in body["pools"]] == [False, True]
     refused = await asked(decided(None, pooled=None))
     assert refused.status_code == 404
     assert "neither pools nor spot" in refused.json()["detail"]

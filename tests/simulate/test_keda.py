@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 
 from engine_fleets import QUIET, chat_fleet
+from patience import WITHIN_S, soon
 from predictscale._proto import externalscaler_pb2 as pb
 from predictscale._proto import externalscaler_pb2_grpc
 from predictscale.clock import ManualClock, ReplayClock
@@ -102,7 +103,7 @@ class World:
             fleet=self.fleet,
             clock=self.clock,
             on_change=self.changes.append,
-            rpc_timeout_s=5.0,
+            rpc_timeout_s=WITHIN_S,
         )
 
     async def at(self, seconds: float) -> int:
@@ -290,8 +291,7 @@ async def test_run_polls_on_the_clock_until_it_is_cancelled(scaler: Scripted) ->
     async with serving(scaler) as (_, channel):
         world = World(SCALED_OBJECT, channel, replicas=1)
         running = asyncio.create_task(world.keda.run())
-        while len(world.changes) < 1:
-            await asyncio.sleep(0)
+        await soon(lambda: world.changes)
         scaler.values = [9]
         while len(world.changes) < 2:
             world.clock.advance(15.0)

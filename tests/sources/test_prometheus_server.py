@@ -1,5 +1,6 @@
 """The source against a real Prometheus: its words, its limits, its absence."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from fault_proxy import FaultProxy, Pass, Respond
+from patience import WITHIN_S
 from predictscale.clock import Clock, ManualClock, SystemClock
 from predictscale.core.demand import Signal, SignalName
 from predictscale.core.series import MetricWindow
@@ -47,7 +49,10 @@ async def source_at(
     url: str, *, clock: Clock | None = None, **settings: Any
 ) -> AsyncGenerator[PrometheusSource]:
     source = PrometheusSource(
-        url=url, meters=Meters(), clock=clock or ManualClock(END), **{"backoff_s": 0.001, **settings}
+        url=url,
+        meters=Meters(),
+        clock=clock or ManualClock(END),
+        **{"backoff_s": 0.001, "timeout_s": WITHIN_S, **settings},
     )
     try:
         yield source
@@ -144,17 +149,13 @@ async def test_live_scrapes_become_bins(tmp_path: Path) -> None:
     Gauge("live_demand", "A demand that is scraped.", registry=registry).set(42)
     http, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
     target = f"127.0.0.1:{http.server_port}"
-    scrape = {"job_name": "live", "scrape_interval": "100ms", "static_configs": [{"targets": [target]}]}
+    scrape = {"job_name": "live", "static_configs": [{"targets": [target]}]}
     try:
-        with PrometheusServer(tmp_path, scrape_configs=[{**scrape, "scrape_timeout": "100ms"}]) as server:
+        with PrometheusServer(tmp_path, scrape_configs=[scrape]) as server:
             clock = SystemClock()
-            async with source_at(server.url, clock=clock) as source:
-                found: list[tuple[dict[str, str], float]] = []
-                for _ in range(300):
-                    found = await source.instant("live_demand", at=clock.now())
-                    if found:
-                        break
-                    await clock.wait_until(clock.now() + timedelta(seconds=0.1))
+            async with source_at(server.url, clock=clock) as source, asyncio.timeout(WITHIN_S):
+                while not (found := await source.instant("live_demand", at=clock.now())):
+                    await asyncio.sleep(0.1)
                 assert [value for _, value in found] == [42]
     finally:
         http.shutdown()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fault_proxy import Fault, FaultProxy, Hang, Request, Respond, json_answer, matrix
+from patience import WITHIN_S
 from predictscale.clock import Clock, ManualClock
 from predictscale.core.series import MetricWindow
 from predictscale.errors import AnswerUnusable, PartialAnswer, SourceRefused, SourceUnavailable
@@ -180,7 +181,8 @@ def truth(pod: str) -> MetricWindow:
 
 @pytest.mark.e2e
 async def test_pods_that_come_and_go_come_back_from_a_real_prometheus(server: PrometheusServer) -> None:
-    source = PrometheusSource(url=server.url, meters=Meters(), clock=ManualClock(minutes(2_000)))
+    clock = ManualClock(minutes(2_000))
+    source = PrometheusSource(url=server.url, meters=Meters(), clock=clock, timeout_s=WITHIN_S)
     found: tuple[Labelled, ...] = await source.read_each(
         "sum by (pod) (last_over_time(load[30s]))", start=START, end=minutes(2_000), step_s=STEP_S
     )

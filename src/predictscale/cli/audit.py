@@ -8,6 +8,9 @@ import asyncio
 import json
 import math
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 _STEP_S = 15.0
 _WIDEST_S = 1800.0
 _MOST_DAYS = 400.0
-_INTERRUPTED = 130
 
 Url = Annotated[str | None, typer.Option(help="Its URL; by default the one in the service's file.")]
 Config = Annotated[
@@ -197,14 +199,16 @@ def _tell(given: _Given) -> None:
     from predictscale.clock import SystemClock  # noqa: PLC0415 - the same
 
     configure_logging(level="error", as_json=False)
-    clock, found, interrupted = SystemClock(), Found(), False
+    clock, found = SystemClock(), Found()
+    ended_by: signal.Signals | None = None
     try:
         reading, asked = _reading(given, at=clock.now()), _asked(given)
         _places(given)
-        try:
-            asyncio.run(_looked(given, reading, asked, found, clock))
-        except KeyboardInterrupt:
-            interrupted = True
+        with _either_signal() as told_by:
+            try:
+                asyncio.run(_looked(given, reading, asked, found, clock))
+            except KeyboardInterrupt:
+                ended_by = told_by[-1] if told_by else signal.SIGINT
     except AskOwner as wrong:
         _fail(str(wrong), code=2)
     except HoldTarget as wrong:
@@ -222,13 +226,32 @@ def _tell(given: _Given) -> None:
     tell_left_out(found.left_out, also="--out, --html and --json tell")
     if unwritten:
         _fail("\n".join(unwritten), code=1)
-    _end(given, found, interrupted=interrupted)
+    _end(given, found, ended_by=ended_by)
 
 
-def _end(given: _Given, found: "Found", *, interrupted: bool) -> None:
+@contextmanager
+def _either_signal() -> Iterator[list[signal.Signals]]:
+    """SIGTERM, which ends jobs and what runs under `timeout`, tells what is done as Ctrl-C does."""
+    told_by: list[signal.Signals] = []
+
+    def terminated(*_: object) -> None:
+        told_by.append(signal.SIGTERM)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # it runs in the background
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        yield told_by
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(given: _Given, found: "Found", *, ended_by: signal.Signals | None) -> None:
     """The exit code, and why, where it is not 0."""
-    if interrupted:
-        _fail(f"interrupted: {len(found.unfinished)} of the workloads are not done", code=_INTERRUPTED)
+    if ended_by is not None:
+        # As a shell tells a program that a signal ended.
+        _fail(f"interrupted: {len(found.unfinished)} of the workloads are not done", code=128 + ended_by)
     if found.failed and not found.workloads:
         _fail(f"of {len(found.failed)} workloads that were found none could be told of", code=1)
     if not found.workloads:

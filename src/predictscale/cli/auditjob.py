@@ -124,8 +124,9 @@ class Job:
 
 def work(job: Job) -> dict[str, Any]:
     """Everything about one workload, as JSON holds it."""
-    # Ctrl-C is the parent's to answer: it ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Both are the parent's to answer, which ends its workers; a terminal, or `timeout`, sends them to all.
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, signal.SIG_IGN)
     configure_logging(level="error", as_json=False)
     return examine(job)
 

@@ -21,6 +21,8 @@ Url = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, no tables.")]
 DEFAULT_URL = "http://127.0.0.1:8080"
+PATIENCE_S = 30.0
+"""How long an answer may take [s]: milliseconds are usual, but who asks why may ask a starved node."""
 _SHOWN = (0.5, 0.9, 0.95, 0.99)
 
 
@@ -157,7 +159,7 @@ def ask(url: str, path: str, query: Iterable[tuple[str, str]] = ()) -> Any:
     import httpx2  # noqa: PLC0415 - half of the command line's start-up time
 
     try:
-        answer = httpx2.get(f"{url.rstrip('/')}/api/v1/{path}", params=list(query), timeout=10)
+        answer = httpx2.get(f"{url.rstrip('/')}/api/v1/{path}", params=list(query), timeout=PATIENCE_S)
     except (httpx2.HTTPError, httpx2.InvalidURL) as failed:
         raise SourceUnavailable(
             f"{url}: no answer ({failed}); is the service running, and is --url its REST address?"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from predictscale.cli.remote import place
+from predictscale.cli.remote import PATIENCE_S, place
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -87,7 +87,7 @@ def sent(
             headers=headers | {"Content-Type": "application/json"},
             # What is no number in JSON is the service's to refuse, with its reason.
             content=None if body is None else json.dumps(body),
-            timeout=10,
+            timeout=PATIENCE_S,
         )
     except (httpx2.HTTPError, httpx2.InvalidURL) as failed:
         fail(f"{url}: no answer ({failed}); is the service running, and is --url its REST address?")

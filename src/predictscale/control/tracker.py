@@ -151,7 +151,9 @@ class Tracker:
         if self._decided is None:
             return
         following = self._decided[0] + timedelta(seconds=self._grid.tick_s)
-        if self._overdue(at) or (at - following).total_seconds() > self._replay_s:
+        # What a pause keeps is older than what is read again: it is remembered, however long the halt was.
+        forgotten = (at - following).total_seconds() > self._replay_s and not self._overrides(at).paused_s(at)
+        if self._overdue(at) or forgotten:
             self._memory = await self._relive(at)
         elif following < at:
             self._memory = await self._live_through(following, at, self._memory)
