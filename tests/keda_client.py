@@ -8,6 +8,7 @@ rebuilt and the call repeated once, at once; push streams reconnect after 2, 4,
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # only the stub file has it
 T = TypeVar("T")
 
 HPA_DEADLINE_S = 60.0
+_PASSES = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 _OPTIONS = (
     ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
@@ -111,15 +113,23 @@ class KedaClient:
         return await self._cycle(scaled, None)
 
     async def first(self, scaled: ScaledObject) -> list[Sample]:
-        """`poll`, once there is a target to be told."""
-        async with asyncio.timeout(self._guard_s):
-            while True:
-                try:
-                    return await self.poll(scaled)
-                except grpc.aio.AioRpcError as not_yet:
-                    if not_yet.code() is not grpc.StatusCode.UNAVAILABLE:
-                        raise
-                await asyncio.sleep(0.1)
+        """`poll`, again and again as KEDA does, until there is a target to be told.
+
+        Raises:
+            EmptyMetricSpec: There was none in time, nor a GetMetricSpec at last.
+            grpc.aio.AioRpcError: The same of GetMetrics or IsActive; or an error that will stay.
+        """
+        until_s = time.monotonic() + self._guard_s
+        while True:
+            try:
+                return await self.poll(scaled)
+            except EmptyMetricSpec:
+                if time.monotonic() > until_s:
+                    raise
+            except grpc.aio.AioRpcError as not_yet:
+                if not_yet.code() not in _PASSES or time.monotonic() > until_s:
+                    raise
+            await asyncio.sleep(0.1)
 
     async def hpa(self, scaled: ScaledObject) -> list[Sample]:
         """One sync of the HPA, as the metrics adapter passes it on. Raises as `poll`."""

@@ -12,6 +12,9 @@ export type State =
   | "unknown"
   | "unavailable";
 
+/** What may hold of a decision beside its health. */
+export type Mark = "demoted" | "budget-bound" | "paused" | "unavailable" | "at-ceiling" | "shadow";
+
 export type Maybe<T> = T | null;
 /** ISO 8601 in UTC. */
 export type Instant = string;
@@ -45,7 +48,8 @@ export interface Row {
   unit: string;
   demand_age_s: Maybe<number>;
   target_replicas: number;
-  published_replicas: number;
+  /** Null unless `available`. */
+  published_replicas: Maybe<number>;
   available: boolean;
   reactive_replicas: number;
   current_replicas: Maybe<number>;
@@ -153,6 +157,9 @@ export type WorkloadView = Omit<
 >;
 
 export interface DecisionView extends WorkloadView {
+  /** An archive of before does not tell it. */
+  state?: State;
+  state_because?: string;
   steps: StepView[];
   reactive_steps: StepView[];
   policy: PolicyView;
@@ -222,6 +229,8 @@ export interface Timeline {
   replicas: Column;
   ready: Column;
   health: Maybe<string>[];
+  /** What else held at any time of a step. */
+  marks: Maybe<Mark[]>[];
 }
 
 export interface DemandBins {

@@ -44,6 +44,13 @@ export interface Mark {
   color?: string;
 }
 
+/** Stretches behind the lines, hatched. */
+export interface Shade {
+  label: string;
+  color: string;
+  spans: readonly (readonly [from: number, to: number])[];
+}
+
 export interface ChartSpec {
   /** Its accessible name. */
   title: string;
@@ -58,6 +65,10 @@ export interface ChartSpec {
   bands?: readonly Band[];
   /** Vertical lines, such as now. */
   marks?: readonly Mark[];
+  /** Stretches that stand out; without any there is nothing in the legend. */
+  shade?: Shade;
+  /** What else is said of each `x`, as many as there are; empty says nothing. */
+  words?: readonly string[];
   height?: number;
   /** Charts of one key share their cursor. */
   sync?: string;
@@ -100,7 +111,7 @@ export function chart(first: ChartSpec): Chart {
     const x = spec.x[to];
     if (x === undefined) return;
     plot.setCursor({ left: plot.valToPos(x, "x"), top: plot.bbox.height / 4 / devicePixelRatio });
-    setText(voice, `${xText(spec, x)}: ${readings(spec, to).join(", ")}`);
+    setText(voice, `${xText(spec, x)}: ${[...readings(spec, to), spec.words?.[to]].filter(Boolean).join(", ")}`);
   });
   area.addEventListener("blur", () => plot?.setCursor({ left: -10, top: -10 }));
   details.addEventListener("toggle", () => details.open && drawTable());
@@ -135,17 +146,21 @@ export function chart(first: ChartSpec): Chart {
     const x = index === null ? undefined : spec.x[index];
     const keys = spec.lines.filter((line) => !line.edge).map((line) => key(line, spec, index));
     const areas = (spec.bands ?? []).filter((band) => band.label).map(bandKey);
-    fill(legend, keys, areas, h("span", { class: "chart-at" }, x === undefined ? (spec.unit ?? "") : xText(spec, x)));
+    const shaded = spec.shade?.spans.length ? shadeKey(spec.shade) : null;
+    const words = index === null ? "" : spec.words?.[index];
+    const here = x === undefined ? (spec.unit ?? "") : xText(spec, x);
+    fill(legend, keys, areas, shaded, words && h("b", { class: "chart-words" }, words), h("span", { class: "chart-at" }, here));
   }
 
   function drawTable(): void {
     const kept = spec.lines.filter((line) => line.values.some(known));
     const every = Math.ceil(spec.x.length / MOST_TABLE_ROWS);
+    const words = spec.words?.some(Boolean) ? spec.words : null;
     const head = h("tr", null, h("th", { scope: "col" }, spec.xLabel ?? "Time (UTC)"), kept.map((line) =>
-      h("th", { scope: "col", class: "num" }, line.label)));
+      h("th", { scope: "col", class: "num" }, line.label)), words && h("th", { scope: "col" }, "State"));
     const rows = spec.x.map((x, i) =>
       i % every === 0 && h("tr", null, h("th", { scope: "row" }, xText(spec, x)), kept.map((line) =>
-        h("td", { class: "num" }, valueText(spec, line.values[i])))));
+        h("td", { class: "num" }, valueText(spec, line.values[i]))), words && h("td", null, words[i])));
     const caption = h("caption", null, spec.title, spec.unit && `, in ${spec.unit}`, every > 1 && `, every ${every}th value`);
     fill(table, h("div", { class: "table-wrap", tabindex: 0, role: "region", "aria-label": `${spec.title}, as a table` },
       h("table", { class: "data" }, caption, h("thead", null, head), h("tbody", null, rows))));
@@ -200,6 +215,7 @@ export function chart(first: ChartSpec): Chart {
       })),
       hooks: {
         setCursor: [(u) => onMove(u.cursor.idx ?? null)],
+        drawClear: [(u) => drawShade(u, spec.shade)],
         draw: [(u) => drawMarks(u, spec.marks ?? [])],
       },
       tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
@@ -296,6 +312,39 @@ function yExtent(spec: ChartSpec, low: number | null, high: number | null): [num
   return bottom < top ? [bottom, top] : [bottom, bottom + 1];
 }
 
+/** Between the lines of a hatch [CSS px]. */
+const HATCH = 7;
+
+/** Hatched, so that it does not take a colour to see it. */
+function drawShade(u: uPlot, shade: Shade | undefined): void {
+  const { ctx, bbox } = u;
+  const ratio = devicePixelRatio;
+  for (const [from, to] of shade?.spans ?? []) {
+    const left = Math.max(bbox.left, u.valToPos(from, "x", true));
+    // A stretch of one step can be less than a pixel wide, and is seen all the same.
+    const right = Math.min(bbox.left + bbox.width, Math.max(u.valToPos(to, "x", true), left + 2 * ratio));
+    if (right <= left) continue;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, bbox.top, right - left, bbox.height);
+    ctx.clip();
+    ctx.strokeStyle = ctx.fillStyle = token(shade?.color ?? "--muted");
+    ctx.globalAlpha = 0.12;
+    ctx.fillRect(left, bbox.top, right - left, bbox.height);
+    ctx.globalAlpha = 0.55;
+    ctx.lineWidth = ratio;
+    ctx.setLineDash([]); // uPlot leaves that of its last line
+    ctx.beginPath();
+    const first = Math.floor((left - bbox.height) / (HATCH * ratio)) * HATCH * ratio;
+    for (let x = first; x < right; x += HATCH * ratio) {
+      ctx.moveTo(x, bbox.top + bbox.height);
+      ctx.lineTo(x + bbox.height, bbox.top);
+    }
+    ctx.stroke();
+    ctx.restore();
+  }
+}
+
 function drawMarks(u: uPlot, marks: readonly Mark[]): void {
   const { ctx, bbox } = u;
   for (const mark of marks) {
@@ -341,6 +390,15 @@ function bandKey(band: Band): HTMLElement {
     { class: "chart-key" },
     h("i", { class: "swatch swatch-band", style: { color: `var(${band.color})` }, "aria-hidden": "true" }),
     band.label,
+  );
+}
+
+function shadeKey({ label, color }: Shade): HTMLElement {
+  return h(
+    "span",
+    { class: "chart-key" },
+    h("i", { class: "swatch swatch-hatch", style: { color: `var(${color})` }, "aria-hidden": "true" }),
+    label,
   );
 }
 

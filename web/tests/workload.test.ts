@@ -29,7 +29,7 @@ function step(stage: string, value: number, unit = "replicas"): StepView {
 }
 
 function timeline(of: Partial<Timeline>): Timeline {
-  return { at: [], demand: [], high: [], published: [], ...of } as Timeline;
+  return { at: [], demand: [], high: [], published: [], health: [], marks: [], ...of } as unknown as Timeline;
 }
 
 function decision(published: number, steps: StepView[]): DecisionView {

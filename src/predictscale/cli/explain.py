@@ -1,11 +1,13 @@
 """Why so many then: a past decision of a running service, what was known, and what came of it.
 
 Instants are read by the service's clock, which is not this machine's where a past week is replayed.
-Refuses to judge: what came stands beside what it was sized for.
+Refuses to judge: what came stands beside what it was sized for. Refuses to pass off a decision that had run
+out as what KEDA was told.
 """
 
 import json
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +32,7 @@ At = Annotated[
 _LEVELS = (0.5, 0.9, 0.95, 0.99)
 _ROWS = 30
 _MINUTE_S = 60
+"""Of decisions that go on one is kept so often at least, or each that is made [s]."""
 
 
 def explain(workload: Workload, at: At, url: Url = DEFAULT_URL, *, as_json: AsJson = False) -> None:
@@ -40,7 +43,8 @@ def explain(workload: Workload, at: At, url: Url = DEFAULT_URL, *, as_json: AsJs
     """
     from rich.console import Console  # noqa: PLC0415 - only this command draws
 
-    asked = when(at, now=_now(url, workload))
+    now, tick_s = _now(url, workload)
+    asked = when(at, now=now)
     decision = get(url, workload, "decision", at=asked.isoformat())
     told = {"at": decision["decided_at"]}
     try:
@@ -52,6 +56,8 @@ def explain(workload: Workload, at: At, url: Url = DEFAULT_URL, *, as_json: AsJs
         typer.echo(json.dumps({"decision": decision, "forecast": forecast, "after": after}, indent=2))
         return
     console = Console()
+    if (lapsed := lapsed_by(decision, min(asked, now), tick_s=tick_s)) is not None:
+        console.print(lapsed, highlight=False, markup=False)
     tell_decision(console, workload, decision)
     for line in known_then(decision, forecast):
         console.print(line, highlight=False, markup=False)
@@ -86,6 +92,20 @@ def when(text: str, *, now: datetime) -> datetime:
         ) from None
 
 
+def lapsed_by(decision: dict[str, Any], asked: datetime, *, tick_s: float) -> str | None:
+    """What is said where the newest decision kept was valid no more by the instant that is asked for.
+
+    Had decisions gone on, a later one were kept: one a minute is, or each of those further apart.
+    """
+    made, until = (datetime.fromisoformat(decision[name]) for name in ("decided_at", "valid_until"))
+    if asked <= until or (asked - made).total_seconds() <= _MINUTE_S + tick_s:
+        return None
+    return (
+        f"No decision is kept that was valid at {asked:%a %d %b %H:%M:%S} UTC: the last one before it, "
+        f"below, was valid until {until:%H:%M:%S}. What KEDA was told then is not known."
+    )
+
+
 def known_then(decision: dict[str, Any], forecast: dict[str, Any] | None) -> list[str]:
     """What the decision knew, a line for each thing."""
     policy, unit = decision["policy"], decision["unit"]
@@ -102,7 +122,9 @@ def known_then(decision: dict[str, Any], forecast: dict[str, Any] | None) -> lis
         "what a replica serves was not known" if each is None else f"a replica serves {figure(each)} {unit}"
     )
     lines = [f"Known then: {seen}.", f"  {lead}; {capacity}; level {policy['quantile']:g}."]
-    return [*lines, f"  {_expected(decision, forecast)}"]
+    # An archive that an earlier version wrote does not tell the state.
+    fares = [f"  {state}: {decision['state_because']}."] if (state := decision.get("state")) else []
+    return [*lines, f"  {_expected(decision, forecast)}", *fares]
 
 
 def _expected(decision: dict[str, Any], forecast: dict[str, Any] | None) -> str:
@@ -180,21 +202,32 @@ def _after(timeline: dict[str, Any]) -> "Table":
     }
     for heading in columns.values():
         table.add_column(heading, justify="right", no_wrap=True)
+    marked = any(timeline["marks"])
+    if marked:
+        table.add_column("state", overflow="fold")
     for row, at_s in enumerate(timeline["at"]):
-        cells = (timeline[name][row] for name in columns)
-        table.add_row(f"{datetime.fromtimestamp(at_s, UTC):%H:%M}", *(_cell(value) for value in cells))
+        marks = timeline["marks"][row] or ()
+        cells = [_cell(timeline[name][row], none=_none(name, marks)) for name in columns]
+        beside = [", ".join(marks)] if marked else []
+        table.add_row(f"{datetime.fromtimestamp(at_s, UTC):%H:%M}", *cells, *beside)
     return table
 
 
-def _cell(value: float | None) -> str:
-    return "–" if value is None else figure(value)
+def _cell(value: float | None, *, none: str) -> str:
+    return none if value is None else figure(value)
 
 
-def _now(url: str, workload: str) -> datetime:
-    """The present by the service's clock."""
+def _none(name: str, marks: Collection[str]) -> str:
+    """What stands for no number: that nothing was told is known, anything else is not."""
+    return "none" if name == "published" and "unavailable" in marks else "–"
+
+
+def _now(url: str, workload: str) -> tuple[datetime, float]:
+    """The present by the service's clock, and how far apart its decisions are [s]."""
     place(workload)
     try:
-        return datetime.fromisoformat(ask(url, "fleet")["now"])
+        fleet = ask(url, "fleet")
+        return datetime.fromisoformat(fleet["now"]), float(fleet["tick_s"])
     except HoldTarget as failed:
         typer.echo(str(failed), err=True)
         raise typer.Exit(1) from None

@@ -51,13 +51,14 @@ class Spending:
         self._first: datetime | None = None
         self._budget: tuple[tuple[int, int | None], Budget] | None = None
 
-    def note(self, at: datetime, *, ready: float | None, target: int) -> None:
-        """What a decision at `at` saw ready, and what it wanted."""
+    def note(self, at: datetime, *, ready: float | None, target: int | None) -> None:
+        """What a decision at `at` saw ready, and what it asked for; None if it told no number."""
         bin_ = self._bin(at)
         counts = self._open.setdefault(bin_, np.zeros(4))
         if ready is not None:
             counts[:2] += ready, 1.0
-        counts[2:] += target, 1.0
+        if target is not None:
+            counts[2:] += target, 1.0
         if self._next is None:
             self._next, self._first = bin_, at
 

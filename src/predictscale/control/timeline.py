@@ -1,7 +1,8 @@
 """A stretch of kept decisions as columns for a chart, on a regular grid.
 
 A forecast stands at the instant that it was made for, beside the demand that came then. Refuses to bridge
-what was not kept: a step without a decision is unknown in every column of decisions.
+what was not kept: a step without a decision is unknown in every column of decisions. Nor is a number told of
+a step that ends with KEDA being told none.
 """
 
 import math
@@ -13,6 +14,7 @@ import numpy as np
 
 from predictscale.core.plan import Health
 from predictscale.core.series import MetricWindow
+from predictscale.core.state import Mark
 from predictscale.sources.archivefile import Line
 
 LEAST_STEP_S = 60
@@ -20,13 +22,13 @@ LEAST_STEP_S = 60
 BANDS = ("median", "p90", "p95", "p99", "high")
 """Columns of forecasts; the highest of a step is told."""
 LAST = ("target", "published", "reactive", "plain", "replicas", "ready")
-"""Columns of replicas; the last of a step is told."""
+"""Columns of replicas; the last of a step is told, of `published` even if that was UNAVAILABLE."""
 
 _WORST = tuple(Health)
 
 Numbers = list[float | None]
 
-_N = TypeVar("_N", int, float)
+_N = TypeVar("_N")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class Timeline:
         numbers: By name: demand, the mean of each step, and `BANDS`.
         counts: By name: `LAST`.
         health: The worst of each step.
+        marks: What else held at any time of each step; None where that is not known.
     """
 
     step_s: int
@@ -46,6 +49,7 @@ class Timeline:
     numbers: dict[str, Numbers]
     counts: dict[str, list[int | None]]
     health: list[Health | None]
+    marks: list[list[Mark] | None]
 
 
 def step_for(since_s: float, until_s: float, *, points: int) -> int:
@@ -84,6 +88,7 @@ def timeline(
             numbers={name: [] for name in ("demand", *BANDS)},
             counts={name: [] for name in LAST},
             health=[],
+            marks=[],
         )
     first, last = (int(line.at_us / 1e6 // step_s) for line in (within[0], within[-1]))
     columns = _Columns(first=first, rows=last - first + 1, step_s=step_s)
@@ -94,6 +99,9 @@ def timeline(
     numbers = {"demand": sampled if bins is None else columns.measured(bins, sampled)}
     numbers |= {name: columns.of(due, (getattr(line, name) for line in lines), max) for name in BANDS}
     counts = {name: columns.of(made, (getattr(line, name) for line in within), _last) for name in LAST}
+    # Of what was told, an answer that was none comes after a number as well.
+    told = columns.of(made, ((line.published,) for line in within), _last)
+    counts["published"] = [None if each is None else each[0] for each in told]
     worst = columns.of(made, (_WORST.index(Health(line.health)) for line in within), max)
     return Timeline(
         step_s=step_s,
@@ -101,6 +109,7 @@ def timeline(
         numbers=numbers,
         counts=counts,
         health=[None if place is None else _WORST[place] for place in worst],
+        marks=columns.of(made, (_marks(line) for line in within), _together),
     )
 
 
@@ -143,5 +152,18 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _last(values: list[int]) -> int:
+def _last(values: list[_N]) -> _N:
     return values[-1]
+
+
+def _marks(line: Line) -> list[Mark] | None:
+    """What held beside its health; of a line that an earlier version kept, no more than what it tells."""
+    if line.marks is None:
+        return None if line.published is not None else [Mark.UNAVAILABLE]
+    words = line.marks.split(",")
+    return [mark for mark in Mark if mark.value in words]
+
+
+def _together(marks: list[list[Mark]]) -> list[Mark]:
+    held = {mark for each in marks for mark in each}
+    return [mark for mark in Mark if mark in held]

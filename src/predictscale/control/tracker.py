@@ -37,6 +37,7 @@ from predictscale.core.offered import Rate
 from predictscale.core.outcome import horizons_s
 from predictscale.core.plan import Decision, Memory, Policy
 from predictscale.core.series import floor_to_grid
+from predictscale.forecasters.home import at_home
 from predictscale.sources.base import Source
 
 __all__ = ["Fits", "Grid", "Tracker"]
@@ -240,7 +241,8 @@ class Tracker:
             notes=(*notes, *self._overrides(at).notes, *forecast_notes, *sizing_notes, *tuning_notes),
             further=further,
         )
-        decision = replace(decision, outcomes=self._strand.score(forecast))
+        home = at_home(self.settings.forecasters)
+        decision = replace(decision, outcomes=self._strand.score(forecast), home=home)
         if self._ledger is not None:
             self._ledger.note(decision)
         if self._tuning is None:

@@ -146,7 +146,8 @@ class SelfTuning:
             self._hear(decision.forecast, floor_to_grid(at, self._subject.step_s))
         # In shadow mode the fleet is another's: what ours would have had ready counts.
         ready = None if decision.policy.mode is Mode.SHADOW else decision.seen.fleet.ready
-        self._spending.note(at, ready=ready, target=decision.plan.target)
+        plan = decision.plan
+        self._spending.note(at, ready=ready, target=plan.target if plan.available else None)
         if bins is not None and self._recalled(at, mode=decision.policy.mode):
             self._spending.settle(bins, at=at)
         return self._state(at)

@@ -285,6 +285,8 @@ class Decision:
         further: Forecasts of the further rates, where capacity is learned.
         valid_until: After this instant the decision may not be served.
         pool: The pool that asked, where it is told of one.
+        home: The forecasters that served by right then, see `forecasters.home.at_home`; empty if nobody
+            says.
     """
 
     workload: WorkloadId
@@ -300,6 +302,7 @@ class Decision:
     tuning: Tuning | None = None
     further: Mapping[Rate, Forecast] = field(default_factory=dict)
     pool: str | None = None
+    home: tuple[str, ...] = ()
 
     @property
     def answer(self) -> ReplicaPlan:

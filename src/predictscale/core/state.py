@@ -5,14 +5,14 @@ The worst is told, and what makes it so. Refuses to look anything up: the decisi
 and what it cannot know is an argument.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from predictscale.core.decide import floor_in_force
 from predictscale.core.demand import Observation
-from predictscale.core.plan import Decision, Health, OnStale, Policy, Stage
+from predictscale.core.plan import Decision, Health, Mode, OnStale, Policy, Stage
 
 _EVENTS = " with planned event "
 """What a forecast that planned events changed adds to its author's name, see `core.events.planned`."""
@@ -30,6 +30,17 @@ class State(StrEnum):
     STALE = "stale"  # held for as long as was stated; the owner's on_stale acts
     UNKNOWN = "unknown"  # demand was never seen
     UNAVAILABLE = "unavailable"  # KEDA is told no number
+
+
+class Mark(StrEnum):
+    """What else may hold of a decision, whatever its health; several may at once."""
+
+    DEMOTED = State.DEMOTED
+    BUDGET_BOUND = State.BUDGET_BOUND
+    PAUSED = State.PAUSED
+    UNAVAILABLE = State.UNAVAILABLE
+    AT_CEILING = "at-ceiling"  # as many are wanted as the owner allows
+    SHADOW = "shadow"  # the forecast was only recorded
 
 
 class Told(NamedTuple):
@@ -55,9 +66,30 @@ def state_of(
         home: The forecasters that serve by right, see `forecasters.home.at_home`; with none, a
             forecast is never that of a stand-in.
     """
-    order = list(State)
-    holding = _holding(decision, told=told, paused_until=paused_until, home=home)
-    return max(holding, key=lambda each: order.index(each.state))
+    paused = None
+    if paused_until is not None and paused_until > decision.seen.now:
+        paused = f"the fleet does not shrink until {_clock(paused_until)}"
+    return _worst(_holding(decision, told=told, paused=paused, home=home))
+
+
+def state_then(decision: Decision, *, told: bool) -> Told:
+    """The worst state that holds for a decision by what it knows itself, whenever that is asked.
+
+    Args:
+        decision: Any, of now or of the past.
+        told: Whether KEDA is told its number, and not UNAVAILABLE.
+    """
+    return _worst(_holding(decision, told=told, paused=_paused(decision), home=decision.home))
+
+
+def marks_of(decision: Decision) -> tuple[Mark, ...]:
+    """What held of a decision when it was made, beside its health."""
+    answered = decision.answer.available
+    held = _holding(decision, told=answered, paused=_paused(decision), home=decision.home)
+    words = {each.state.value for each in held}
+    words |= {Mark.AT_CEILING.value} if at_ceiling(decision) else set()
+    words |= {Mark.SHADOW.value} if decision.policy.mode is Mode.SHADOW else set()
+    return tuple(mark for mark in Mark if mark.value in words)
 
 
 def author_of(decision: Decision) -> str | None:
@@ -83,20 +115,32 @@ def cut_by_ceiling(decision: Decision) -> bool:
     return wanted > decision.policy.max_replicas or (granted is not None and granted.limited)
 
 
-def _holding(
-    decision: Decision, *, told: bool, paused_until: datetime | None, home: Collection[str]
-) -> Iterator[Told]:
-    """All states that hold."""
+def _holding(decision: Decision, *, told: bool, paused: str | None, home: Collection[str]) -> Iterator[Told]:
+    """All states that hold; `paused` is what is said of a pause, if there is one."""
     yield _known(decision)
     if (author := stands_in(decision, home)) is not None:
         yield Told(State.DEMOTED, _demoted(decision, author, home))
     granted = decision.answer.granted
     if granted is not None and granted.limited:
         yield Told(State.BUDGET_BOUND, granted.because)
-    if paused_until is not None and paused_until > decision.seen.now:
-        yield Told(State.PAUSED, f"the fleet does not shrink until {_clock(paused_until)}")
+    if paused is not None:
+        yield Told(State.PAUSED, paused)
     if not told:
         yield Told(State.UNAVAILABLE, _untold(decision))
+
+
+def _worst(holding: Iterable[Told]) -> Told:
+    order = list(State)
+    return max(holding, key=lambda each: order.index(each.state))
+
+
+def _paused(decision: Decision) -> str | None:
+    """What a decision itself says of a pause: not until when, for that may be changed at any time."""
+    there = decision.policy.paused_with
+    if there is None:
+        return None
+    begun = f"; {there} were there when that began" if there else ""
+    return f"a person has asked that the fleet does not shrink{begun}"
 
 
 def _known(decision: Decision) -> Told:

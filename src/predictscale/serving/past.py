@@ -166,6 +166,7 @@ def _add_timeline(one: APIRouter, past: PastReader, unknown: Callable[[WorkloadI
                 **columns.numbers,
                 **columns.counts,
                 "health": columns.health,
+                "marks": columns.marks,
                 "archive": past.archive,
             }
         )

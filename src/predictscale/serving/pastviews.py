@@ -8,6 +8,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from predictscale.core.plan import Health
+from predictscale.core.state import Mark
 from predictscale.serving.views import DecisionView
 
 _Numbers = list[float | None]
@@ -61,10 +62,17 @@ class TimelineView(BaseModel):
     p99: _Numbers = Field(description="Likewise, the 0.99 quantile.")
     high: _Numbers = Field(description="Likewise, the quantile that the workload's policy covered then.")
     target: _Counts = Field(description="Replicas wanted; last of the step.")
-    published: _Counts = Field(description="What the HPA was told.")
+    published: _Counts = Field(
+        description="What the HPA was told, last of the step; null with `unavailable` in `marks`: it was "
+        "told UNAVAILABLE."
+    )
     reactive: _Counts = Field(description="Wanted without a forecast.")
     plain: _Counts = Field(description="What a plain HPA on the same metric would have asked for.")
     replicas: _Counts = Field(description="Those there were.")
     ready: _Counts = Field(description="Those that served.")
     health: list[Health | None] = Field(description="The worst of the step.")
+    marks: list[list[Mark] | None] = Field(
+        description="What else held at any time of the step; null where nothing was kept, or an earlier "
+        "version kept it."
+    )
     archive: ArchiveView

@@ -45,7 +45,7 @@ class PoolView(BaseModel):
     name: str
     kind: PoolKind
     wanted_replicas: int = Field(description="Within the pool's ceiling.")
-    published_replicas: int = Field(description="What its HPA is told, if `available`.")
+    published_replicas: int | None = Field(description="What its HPA is told; null unless `available`.")
     available: bool = Field(description="False while its HPA is told UNAVAILABLE.")
     ready_replicas: int | None = Field(description="Those that serve; null where pools cannot be seen.")
     because: str
@@ -150,12 +150,13 @@ def _gauge(name: str, documentation: str) -> GaugeMetricFamily:
 
 def _pool(share: Share, decision: Decision, *, now: datetime) -> PoolView:
     seen = decision.seen.pools
+    told = share.available and is_told(decision, now=now)
     return PoolView(
         name=share.name,
         kind=share.kind,
         wanted_replicas=share.wanted,
-        published_replicas=share.published,
-        available=share.available and is_told(decision, now=now),
+        published_replicas=share.published if told else None,
+        available=told,
         ready_replicas=None if seen is None else _ready(share, decision.policy, seen),
         because=share.because,
     )

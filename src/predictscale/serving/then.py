@@ -18,7 +18,10 @@ JSON = "application/json"
 
 At = Annotated[
     AwareDatetime | None,
-    Query(description="As it was at this instant: of the newest decision kept of then or before."),
+    Query(
+        description="As it was at this instant: of the newest decision kept of then or before. That one says "
+        "nothing of what KEDA was told after its `valid_until`."
+    ),
 ]
 """The parameter of a route that tells the past, too."""
 

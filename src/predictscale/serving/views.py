@@ -15,7 +15,7 @@ from predictscale.core.forecast import Components, Forecast
 from predictscale.core.needed import Limit
 from predictscale.core.offered import Rate
 from predictscale.core.plan import Decision, Health, Landing, Mode, OnStale, ReplicaPlan, Stage
-from predictscale.core.state import State, Told, at_ceiling
+from predictscale.core.state import State, Told, at_ceiling, state_then
 from predictscale.errors import ForecastTooShort
 
 
@@ -121,13 +121,15 @@ class WorkloadView(BaseModel):
     unit: str
     demand_age_s: float | None
     target_replicas: int = Field(description="Wanted, after the ceiling.")
-    published_replicas: int = Field(description="What the HPA is told, after landing, if `available`.")
+    published_replicas: int | None = Field(
+        description="What the HPA is told, after landing; null unless `available`."
+    )
     available: bool = Field(description="Whether KEDA is told a number now; if not, UNAVAILABLE.")
     reactive_replicas: int = Field(description="Wanted without a forecast.")
     current_replicas: int | None
     ready_replicas: int | None
     starting_replicas: int | None = Field(description="Capacity to come: there, and not ready.")
-    active: bool
+    active: bool = Field(description="Whether KEDA may keep it above zero, which it is told if `available`.")
     decided_at: datetime
 
 
@@ -176,6 +178,8 @@ class WorkloadsView(BaseModel):
 class DecisionView(WorkloadView):
     """A decision with its steps."""
 
+    state: State = Field(description="The worst that holds, by what the decision knows itself.")
+    state_because: str = Field(description="What makes it so.")
     steps: list[StepView] = Field(description="The stages of the decision, which uses the forecast.")
     reactive_steps: list[StepView] = Field(
         description="The same stages without a forecast; in shadow mode KEDA is told where these lead."
@@ -250,7 +254,7 @@ def is_told(decision: Decision, *, now: datetime) -> bool:
 
 def _line(decision: Decision, *, now: datetime) -> dict[str, Any]:
     """The fields of a decision in one line."""
-    seen, plan = decision.seen, decision.plan
+    seen, plan, told = decision.seen, decision.plan, is_told(decision, now=now)
     namespace, workload = decision.workload
     return {
         "namespace": namespace,
@@ -262,8 +266,8 @@ def _line(decision: Decision, *, now: datetime) -> dict[str, Any]:
         "unit": decision.unit,
         "demand_age_s": (now - seen.demand_at).total_seconds() if seen.demand_at is not None else None,
         "target_replicas": plan.target,
-        "published_replicas": decision.answer.published,
-        "available": is_told(decision, now=now),
+        "published_replicas": decision.answer.published if told else None,
+        "available": told,
         "reactive_replicas": decision.reactive.target,
         "current_replicas": seen.fleet.replicas,
         "ready_replicas": seen.fleet.ready,
@@ -309,8 +313,11 @@ def _expected_peak(decision: Decision) -> float | None:
 def decision_view(decision: Decision, *, now: datetime) -> DecisionView:
     """A decision with its steps."""
     granted = decision.answer.granted
+    fares = state_then(decision, told=is_told(decision, now=now))
     return DecisionView(
         **_line(decision, now=now),
+        state=fares.state,
+        state_because=fares.because,
         steps=_steps(decision.plan),
         reactive_steps=_steps(decision.reactive),
         policy=_policy(decision),

@@ -2,7 +2,8 @@
 
 Lines stand in the order of time for each workload, so that a week of one is read in one sweep; what was
 told is larger, lies beside them in the order in which it came, and is read one at a time. Blocking;
-`control.decisionlog` calls it from a thread. Refuses to look into what was told: bytes in, bytes out.
+`control.decisionlog` calls it from a thread. Refuses to look into what was told: bytes in, bytes out; but
+for once, when a file of the first version is brought up, see `sources.archiveupgrade`.
 """
 
 import sqlite3
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from predictscale.core.demand import WorkloadId
+from predictscale.sources.archiveupgrade import LINE, UPGRADES
 from predictscale.sources.sqlitefile import open_database, pragma, rows_of, transaction
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _APPLICATION_ID: Final = 0x70736364  # "pscd": tells these files from others
 _BUSY_MS: Final = 1000
 _PAGE_BYTES: Final = 16_384
@@ -36,7 +38,7 @@ class Line:
         at_us: Its instant [us since the epoch].
         demand: Offered load per second, if it was fresh.
         target: Replicas wanted, after the ceiling.
-        published: What the HPA was told.
+        published: What the HPA was told; None if that was UNAVAILABLE.
         reactive: Wanted without a forecast.
         plain: What a plain HPA would have asked for.
         replicas: Those there were.
@@ -49,12 +51,13 @@ class Line:
         p95: The same at 0.95.
         p99: The same at 0.99.
         high: The same at `level`.
+        marks: What else held, words with commas between; None if that was not kept.
     """
 
     at_us: int
     demand: float | None
     target: int
-    published: int
+    published: int | None
     reactive: int
     plain: int | None
     replicas: int | None
@@ -67,6 +70,7 @@ class Line:
     p95: float | None
     p99: float | None
     high: float | None
+    marks: str | None
 
 
 class Kept(NamedTuple):
@@ -87,7 +91,7 @@ class Told(NamedTuple):
 
 _COLUMNS = tuple(field.name for field in fields(Line))
 _LINE = ", ".join(_COLUMNS)
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE workload (
     id INTEGER PRIMARY KEY, namespace TEXT NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL,
     UNIQUE (namespace, name)
@@ -95,13 +99,7 @@ CREATE TABLE workload (
 CREATE TABLE told (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL, data BLOB NOT NULL
 ) STRICT;
-CREATE TABLE line (
-    workload INTEGER NOT NULL REFERENCES workload (id) ON DELETE CASCADE, at_us INTEGER NOT NULL,
-    demand REAL, target INTEGER NOT NULL, published INTEGER NOT NULL, reactive INTEGER NOT NULL,
-    plain INTEGER, replicas INTEGER, ready INTEGER, health TEXT NOT NULL, lead_s REAL NOT NULL,
-    level REAL NOT NULL, median REAL, p90 REAL, p95 REAL, p99 REAL, high REAL,
-    told INTEGER NOT NULL, PRIMARY KEY (workload, at_us)
-) STRICT, WITHOUT ROWID;
+{LINE};
 """
 _FIRST = f"PRAGMA page_size = {_PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL;"
 _OF = "workload = (SELECT id FROM workload WHERE namespace = ? AND name = ?)"
@@ -114,7 +112,7 @@ class ArchiveFile:
         path: Where it lies; None for memory.
 
     Raises:
-        RebuildCache: It exists and is not ours, or is of another version.
+        RebuildCache: It exists and is not ours, or is of a later version.
         sqlite3.Error: It cannot be opened.
         OSError: Its folder cannot be made.
     """
@@ -127,6 +125,7 @@ class ArchiveFile:
             tables=_TABLES,
             busy_ms=_BUSY_MS,
             first=_FIRST,
+            upgrades=UPGRADES,
         )
         self._ids: dict[tuple[WorkloadId, str], int] = {}
 

@@ -1,15 +1,19 @@
 """What every sqlite file of ours has in common: how it is opened, whose it is, what its faults are called.
 
-Blocking; callers use a thread. Refuses a file that is not ours, or of another version.
+Blocking; callers use a thread. Refuses a file that is not ours, or of a version from which nothing leads to
+this one.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from predictscale.errors import RebuildCache
+
+Upgrades = Mapping[int, Callable[[sqlite3.Connection], None]]
+"""By version: what makes a file of it one of the next version. Runs within a transaction."""
 
 _BESIDE = ("-wal", "-shm")
 _SET_ASIDE = 3
@@ -18,9 +22,16 @@ _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, 
 
 
 def open_database(
-    path: Path | None, *, application_id: int, version: int, tables: str, busy_ms: int, first: str = ""
+    path: Path | None,
+    *,
+    application_id: int,
+    version: int,
+    tables: str,
+    busy_ms: int,
+    first: str = "",
+    upgrades: Upgrades | None = None,
 ) -> sqlite3.Connection:
-    """A connection to a file of ours, which is made if it is not there.
+    """A connection to a file of ours, which is made if it is not there, and brought up if it is older.
 
     Args:
         path: The file; None for one in memory.
@@ -29,9 +40,10 @@ def open_database(
         tables: The statements that make them.
         busy_ms: How long another's lock is waited for [ms].
         first: Pragmas that only an empty file takes.
+        upgrades: How files of earlier versions are brought up.
 
     Raises:
-        RebuildCache: It exists and is not ours, or is of another version.
+        RebuildCache: It exists and is not ours, or is of another version that cannot be brought up.
         sqlite3.Error: It cannot be opened.
         OSError: Its folder cannot be made.
     """
@@ -42,13 +54,16 @@ def open_database(
     try:
         db.execute(f"PRAGMA busy_timeout = {busy_ms}")
         db.execute("PRAGMA foreign_keys = ON")
-        if not _is_ours(db, application_id=application_id, version=version):
+        found = _version_of(db, application_id=application_id)
+        if found is None:
             db.executescript(first)
             db.execute("PRAGMA journal_mode = WAL")
             db.executescript(
                 f"BEGIN IMMEDIATE;\n{tables}\nPRAGMA application_id = {application_id};\n"
                 f"PRAGMA user_version = {version};\nCOMMIT;"
             )
+        elif found != version:
+            _bring_up(db, version=version, upgrades=upgrades or {})
         # A crash may lose the last transactions; it cannot damage the file.
         db.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
@@ -57,19 +72,28 @@ def open_database(
     return db
 
 
-def _is_ours(db: sqlite3.Connection, *, application_id: int, version: int) -> bool:
-    """Whether the file has our tables; if not, it is new and empty."""
+def _version_of(db: sqlite3.Connection, *, application_id: int) -> int | None:
+    """The version of our tables in the file; None if it is new and empty."""
     # In one transaction: another service may be making the tables just now.
     db.execute("BEGIN")
     found = tuple(pragma(db, name) for name in ("application_id", "user_version", "schema_version"))
     db.execute("COMMIT")
     if found == (0, 0, 0):
-        return False
+        return None
     if found[0] != application_id:
         raise RebuildCache("it is a file of another kind")
-    if found[1] != version:
-        raise RebuildCache(f"its schema is {found[1]}, this version of the service has {version}")
-    return True
+    return found[1]
+
+
+def _bring_up(db: sqlite3.Connection, *, version: int, upgrades: Upgrades) -> None:
+    """Make an older file one of this version: as a whole, or not at all."""
+    with transaction(db):
+        # Looked at again under the lock: another service may have brought it up meanwhile.
+        while (found := pragma(db, "user_version")) != version:
+            if found not in upgrades:
+                raise RebuildCache(f"its schema is {found}, this version of the service has {version}")
+            upgrades[found](db)
+            db.execute(f"PRAGMA user_version = {found + 1}")
 
 
 @contextmanager

@@ -73,7 +73,7 @@ export interface Pools {
     name: string;
     kind: string;
     wanted_replicas: number;
-    published_replicas: number;
+    published_replicas: Maybe<number>;
     available: boolean;
     ready_replicas: Maybe<number>;
     because: string;

@@ -12,7 +12,7 @@ const MOST_SHOWN = 12;
 /** Reasons are asked for where a step of the timeline holds few decisions. */
 const MOST_ASKED = 9;
 
-const UNCHANGED = "KEDA was told the same number all that time.";
+const UNCHANGED = "KEDA was told the same all that time.";
 const NOT_KEPT = "No earlier decision is kept of this time.";
 
 export interface Changes {
@@ -60,13 +60,18 @@ export function changesCard(api: Api, workload: string, signal: AbortSignal, loo
 
 /** Whether there were decisions that could have differed. */
 function isKept(timeline: Timeline): boolean {
-  return timeline.published.filter(known).length > 1;
+  return timeline.health.filter(Boolean).length > 1;
+}
+
+function toldText(told: number | null): string {
+  return known(told) ? count(told) : "unavailable";
 }
 
 function row(turn: Turn, because: HTMLElement, now: number, look: () => void): HTMLElement {
   const today = now - turn.at < 86_400;
   const time = today ? clock(turn.at).slice(0, 5) : when(new Date(turn.at * 1000).toISOString());
-  const up = turn.to > turn.from;
+  const isNumber = known(turn.from) && known(turn.to);
+  const up = known(turn.from) && known(turn.to) && turn.to > turn.from;
   return h(
     "li",
     null,
@@ -74,7 +79,12 @@ function row(turn: Turn, because: HTMLElement, now: number, look: () => void): H
       "button",
       { type: "button", class: "wl-turn", title: "Look at this decision", on: { click: look } },
       h("time", null, time),
-      h("span", { class: up ? "wl-change wl-change-up" : "wl-change wl-change-down" }, icon(up ? "up" : "down"), `${count(turn.from)} → ${count(turn.to)}`),
+      h(
+        "span",
+        { class: `wl-change ${up ? "wl-change-up" : "wl-change-down"}` },
+        icon(isNumber ? (up ? "up" : "down") : "alert"),
+        `${toldText(turn.from)} → ${toldText(turn.to)}`,
+      ),
       because,
     ),
   );

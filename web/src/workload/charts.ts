@@ -4,8 +4,20 @@
 import type { DecisionView, ForecastView, Timeline } from "../api";
 import { type ChartSpec, chart, type Line, type Mark } from "../chart";
 import { h, setText } from "../dom";
-import { amount, clock, count, duration, known, number, percent } from "../format";
-import { extent, heldShare, join, type Joined, lastAt, levelRow, type Older, type Sparse } from "./model";
+import { amount, clock, count, duration, known, number, percent, plural } from "../format";
+import {
+  extent,
+  heldShare,
+  heldWords,
+  join,
+  type Joined,
+  lastAt,
+  levelRow,
+  type Older,
+  type Sparse,
+  untoldSpans,
+  untoldSteps,
+} from "./model";
 
 export interface ChartData {
   timeline: Timeline | null;
@@ -116,12 +128,20 @@ function replicaSpec(data: ChartData): ChartSpec {
       line("without a forecast", column(timeline?.reactive), "--c-reactive", { stepped: true, dash: [4, 6], width: 2 }),
     ],
     marks: marks(data),
+    shade: { label: "KEDA told UNAVAILABLE", color: "--c-untold", spans: timeline ? untoldSpans(timeline) : [] },
+    words: wordsAt(timeline, joined),
     height: 220,
     whole: true,
     sync: SYNC,
     xRange: extentOf(data, joined),
     format: count,
   };
+}
+
+/** What held at each instant of the chart. */
+function wordsAt(timeline: Timeline | null, { x }: Joined): string[] {
+  const held = new Map(timeline?.at.map((at, i) => [at, heldWords(timeline, i)]));
+  return x.map((at) => held.get(at) ?? "");
 }
 
 function demandText(value: number): string {
@@ -172,12 +192,14 @@ function demandSummary(data: ChartData, policy: number | null): string {
 function replicaSummary({ timeline, at }: ChartData): string {
   if (!timeline) return "The history is being read.";
   const told = extent(timeline.published);
+  const { untold, of } = untoldSteps(timeline);
   const ready = lastAt(timeline, timeline.ready, at);
   const reactive = lastAt(timeline, timeline.reactive, at);
   const [are, be] = at === null ? ["are", "be"] : ["were", "have been"];
-  if (!told) return "No decision is kept of this time.";
+  if (!of) return "No decision is kept of this time.";
   return [
-    `KEDA was told between ${count(told[0])} and ${count(told[1])}`,
+    told ? `KEDA was told between ${count(told[0])} and ${count(told[1])}` : "KEDA was told no number",
+    untold > 0 && `; UNAVAILABLE in ${count(untold)} of ${plural(of, "step")}`,
     known(ready) && `; ${count(ready)} ${are} ready${at === null ? "" : " then"}`,
     known(reactive) && `; without a forecast it would ${be} ${count(reactive)}`,
     ".",

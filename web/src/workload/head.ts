@@ -2,11 +2,11 @@
 
 import type { DecisionView, Row, State } from "../api";
 import { type Child, fill, h } from "../dom";
-import { clock, count, duration, epoch, known, number, percent, plural } from "../format";
+import { clock, count, duration, epoch, instant, known, number, percent, plural } from "../format";
 import { icon } from "../icons";
 import { rank, stateBadge } from "../state";
 
-/** The meaning of a health, for decisions of the past: who paused it or stood in then is not kept. */
+/** The meaning of a health, for decisions of which an earlier version of the service kept no state. */
 const HEALTHS: Record<string, string> = {
   ok: "Demand was fresh and a forecast reached the lead time.",
   reactive: "Demand was fresh; no forecast could be used.",
@@ -22,6 +22,8 @@ export interface HeadData {
   row: Row | null;
   /** The service's present, epoch seconds; null for a decision of the past. */
   now: number | null;
+  /** The instant that is looked at, if a decision of the past says nothing of it: it was valid no more. */
+  lapsedAt: number | null;
 }
 
 /** The head; `show` fills it again, `clear` leaves the name alone. */
@@ -46,7 +48,7 @@ export function head(namespace: string, name: string, orders: HTMLElement): { ro
   return {
     root,
     show(data) {
-      const look = JSON.stringify([data.decision, data.row, ageOf(data)]);
+      const look = JSON.stringify([data.decision, data.row, data.lapsedAt, ageOf(data)]);
       if (look === shown) return; // what is selected stays
       shown = look;
       numbers.hidden = false;
@@ -68,6 +70,7 @@ export function head(namespace: string, name: string, orders: HTMLElement): { ro
 /** The state of a decision and why, in words. */
 export function stateOf({ decision, row }: Pick<HeadData, "decision" | "row">): { state: State; because: string } {
   if (row) return { state: row.state, because: row.state_because };
+  if (decision.state) return { state: decision.state, because: decision.state_because ?? "" };
   if (!decision.available)
     return { state: "unavailable", because: "KEDA was told UNAVAILABLE, so that its own fallback acts." };
   const health = decision.health as State;
@@ -75,7 +78,14 @@ export function stateOf({ decision, row }: Pick<HeadData, "decision" | "row">): 
   return { state: health, because: HEALTHS[health] ?? "" };
 }
 
+/** What is said where no decision is kept that was valid at an instant. */
+export function lapsedWords({ decided_at, valid_until }: DecisionView): string {
+  return `No decision is kept that was valid then: the last one, below, is of ${instant(decided_at)} and was valid until ${clock(valid_until)}.`;
+}
+
 function stateLine(data: HeadData): Child[] {
+  if (data.lapsedAt !== null)
+    return [h("span", { class: "badge tone-bad" }, icon("question"), "not kept"), h("span", { class: "wl-because" }, lapsedWords(data.decision))];
   const { state, because } = stateOf(data);
   const shadow = data.decision.mode === "shadow";
   return [
@@ -86,12 +96,15 @@ function stateLine(data: HeadData): Child[] {
   ];
 }
 
-function toldParts({ decision, now }: HeadData): Child[] {
-  const value = decision.available ? count(decision.published_replicas) : "unavailable";
+function toldParts({ decision, now, lapsedAt }: HeadData): Child[] {
+  const told = lapsedAt === null ? decision.published_replicas : null;
+  const [value, unit] = known(told)
+    ? [count(told), "replicas"]
+    : lapsedAt === null ? ["unavailable", "no number"] : ["unknown", "no decision was valid"];
   return [
     h("span", { class: "wl-told-label" }, now === null ? "KEDA was told" : "KEDA is told"),
-    h("strong", { class: decision.available ? "wl-big" : "wl-big wl-big-word", "data-testid": "published" }, value),
-    h("span", { class: "wl-told-unit" }, decision.available ? "replicas" : "no number"),
+    h("strong", { class: known(told) ? "wl-big" : "wl-big wl-big-word", "data-testid": "published" }, value),
+    h("span", { class: "wl-told-unit" }, unit),
   ];
 }
 

@@ -10,8 +10,8 @@ import type { Card } from "./cards";
 import { changesCard } from "./changes";
 import { timeCharts } from "./charts";
 import { foreseenCards, madeOf } from "./foreseen";
-import { head, stateOf } from "./head";
-import { sliderStep, span, type Span } from "./model";
+import { head, lapsedWords, stateOf } from "./head";
+import { hasLapsed, sliderStep, span, type Span } from "./model";
 import { orders } from "./orders";
 import { HOUR, type Range, rangeButtons, rangeOf } from "./ranges";
 import { replicaCards } from "./replicas";
@@ -189,8 +189,9 @@ class WorkloadPage {
       this.foresee(found, why);
       this.take(decision);
       const { state } = stateOf({ decision, row: null });
-      const told = decision.available ? String(decision.published_replicas) : "no number";
-      this.ctx.announce(`As it was at ${clock(at)} UTC: KEDA was told ${told}; ${state}.`);
+      const told = decision.published_replicas ?? "no number";
+      const said = this.lapsedAt(decision) === null ? `KEDA was told ${told}; ${state}.` : lapsedWords(decision);
+      this.ctx.announce(`As it was at ${clock(at)} UTC: ${said}`);
     } catch (error) {
       if (!signal.aborted) this.refuse(error as Error);
     }
@@ -237,8 +238,14 @@ class WorkloadPage {
   private drawHead(): void {
     const isNow = this.at === null;
     this.orders.show(isNow ? this.overrides : null, this.now);
-    if (this.decision)
-      this.head.show({ decision: this.decision, row: isNow ? this.row : null, now: isNow ? this.now : null });
+    if (!this.decision) return;
+    const lapsedAt = this.lapsedAt(this.decision);
+    this.head.show({ decision: this.decision, row: isNow ? this.row : null, now: isNow ? this.now : null, lapsedAt });
+  }
+
+  /** The instant that is looked at, if a decision says nothing of it. */
+  private lapsedAt(decision: DecisionView): number | null {
+    return this.at !== null && hasLapsed(decision, this.at, this.tick_s) ? this.at : null;
   }
 
   private drawTime(): void {

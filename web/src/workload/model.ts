@@ -1,6 +1,6 @@
 // What the workload's view reckons before anything is drawn: pure functions, so that they can be tried alone.
 
-import type { DecisionView, DemandBins, ForecastView, StepView, Timeline } from "../api";
+import type { DecisionView, DemandBins, ForecastView, Mark, StepView, Timeline } from "../api";
 import { count, epoch, isNothing, known } from "../format";
 
 /** One tread of the staircase, in replicas. */
@@ -203,21 +203,75 @@ export function heldShare(timeline: Timeline): { share: number; of: number } | n
   return of ? { share: held / of, of } : null;
 }
 
+/** Whether KEDA was told UNAVAILABLE at any time of a step of the timeline. */
+function untold(timeline: Timeline, i: number): boolean {
+  return timeline.marks[i]?.includes("unavailable") ?? false;
+}
+
+/** Of how many of the steps that are kept KEDA was told UNAVAILABLE at any time. */
+export function untoldSteps(timeline: Timeline): { untold: number; of: number } {
+  return {
+    untold: timeline.at.filter((_, i) => untold(timeline, i)).length,
+    of: timeline.at.filter((_, i) => timeline.health[i]).length,
+  };
+}
+
+/** The stretches in which KEDA was told UNAVAILABLE, from the beginning of their first step to the end of their last. */
+export function untoldSpans(timeline: Timeline): [from: number, to: number][] {
+  const spans: [number, number][] = [];
+  timeline.at.forEach((at, i) => {
+    if (!untold(timeline, i)) return;
+    const before = spans[spans.length - 1];
+    if (before && before[1] === at) before[1] = at + timeline.step_s;
+    else spans.push([at, at + timeline.step_s]);
+  });
+  return spans;
+}
+
+const MARKS: Record<Mark, string> = {
+  demoted: "demoted",
+  "budget-bound": "budget-bound",
+  paused: "paused",
+  unavailable: "KEDA told UNAVAILABLE",
+  "at-ceiling": "at the ceiling",
+  shadow: "shadow",
+};
+
+/** What held in a step of the timeline, in words; empty where nothing is kept, or all was well. */
+export function heldWords(timeline: Timeline, i: number): string {
+  const health = timeline.health[i];
+  const marks = (timeline.marks[i] ?? []).map((mark) => MARKS[mark] ?? mark);
+  return [health && health !== "ok" ? health : null, ...marks].filter(Boolean).join(", ");
+}
+
+/** Of decisions that go on one is kept so often at least [s], or each that is made. */
+const KEPT_EVERY_S = 60;
+
+/**
+ * Whether a decision says nothing of an instant after it: it was valid no more by then, and had decisions gone on, a
+ * later one were kept.
+ */
+export function hasLapsed(decision: Pick<DecisionView, "decided_at" | "valid_until">, at: number, tick_s: number): boolean {
+  const [made, until] = [epoch(decision.decided_at), epoch(decision.valid_until)];
+  return known(made) && known(until) && at > until && at - made > KEPT_EVERY_S + tick_s;
+}
+
 export interface Turn {
   /** The step of the timeline in which it came, epoch seconds. */
   at: number;
-  from: number;
-  to: number;
+  /** What KEDA was told; null is UNAVAILABLE. */
+  from: number | null;
+  to: number | null;
 }
 
 /** Where what KEDA was told changed, newest first. */
 export function turns(timeline: Timeline): Turn[] {
   const found: Turn[] = [];
-  let before: number | null = null;
+  let before: number | null | undefined;
   timeline.at.forEach((at, i) => {
-    const told = timeline.published[i];
-    if (!known(told)) return;
-    if (before !== null && told !== before) found.push({ at, from: before, to: told });
+    const told = timeline.published[i] ?? null;
+    if (told === null && !untold(timeline, i)) return; // nothing is kept of it
+    if (before !== undefined && told !== before) found.push({ at, from: before, to: told });
     before = told;
   });
   return found.reverse();

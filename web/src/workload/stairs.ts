@@ -19,7 +19,7 @@ export function whySection(): { root: HTMLElement; show(decision: DecisionView):
       const look = JSON.stringify([decision.mode, decision.available, decision.demand === null, decision.steps, decision.reactive_steps]);
       if (look === drawn) return; // what is read or focused stays
       drawn = look;
-      title.textContent = decision.available ? `Why ${count(decision.published_replicas)}` : "Why no number";
+      title.textContent = known(decision.published_replicas) ? `Why ${count(decision.published_replicas)}` : "Why no number";
       const open = body.querySelector("details")?.open ?? false;
       fill(body, decision.mode === "shadow" ? shadowed(decision) : live(decision, open));
     },
