@@ -29,18 +29,19 @@ def decided(
     obeyed: Policy | None = None,
     memory: Memory | None = None,
     notes: tuple[str, ...] = (),
+    home: tuple[str, ...] = (),
 ) -> Decision:
     memories = StepMemory() if memory is None else StepMemory(live=memory, reactive=memory)
     made, _ = step(CHAT, observed, forecast, obeyed or policy(), memories, unit="requests/s", notes=notes)
-    return made
+    return replace(made, home=home)
 
 
 ALL_DAY = CalendarFloor(name="day", days=EVERY_DAY, opens_s=0, closes_s=0, replicas=4, zone="UTC")
-FINE = decided(seen(50), forecast=flat_forecast(60))
+FINE = decided(seen(50), forecast=flat_forecast(60), home=HOME)
 
 
 def test_a_forecast_by_the_forecaster_at_home_is_ok_and_names_it() -> None:
-    state, because = state_of(FINE, told=True, home=HOME)
+    state, because = state_of(FINE, told=True)
     assert (state, because) == (State.OK, "demand is known, oracle forecasts")
 
 
@@ -54,9 +55,8 @@ def test_without_a_forecast_it_is_reactive_for_the_reasons_on_record() -> None:
 
 def test_a_stand_in_is_told_with_what_the_record_says_of_either() -> None:
     notes = ("native not used: needs 2 days", "oracle serves: it is all there is", "something else")
-    state, because = state_of(
-        decided(seen(50), forecast=flat_forecast(60), notes=notes), told=True, home=("native",)
-    )
+    made = decided(seen(50), forecast=flat_forecast(60), notes=notes, home=("native",))
+    state, because = state_of(made, told=True)
     assert state is State.DEMOTED
     assert because == (
         "oracle forecasts, not native; native not used: needs 2 days; oracle serves: it is all there is"
@@ -64,35 +64,36 @@ def test_a_stand_in_is_told_with_what_the_record_says_of_either() -> None:
 
 
 def test_where_nobody_is_known_to_be_at_home_nobody_stands_in() -> None:
-    assert state_of(FINE, told=True).state is State.OK
-    assert stands_in(FINE, ()) is None
-    assert stands_in(FINE, ("native", "boosted")) == "oracle"
+    made = replace(FINE, home=())
+    assert state_of(made, told=True).state is State.OK
+    assert stands_in(made) is None
+    assert stands_in(replace(FINE, home=("native", "boosted"))) == "oracle"
 
 
 def test_planned_events_do_not_change_who_the_author_is() -> None:
     event = PlannedEvent(name="sale", start=NOON, end=at(600), multiplier=2.0)
-    made = decided(seen(50), forecast=planned(flat_forecast(60), [event]))
+    made = decided(seen(50), forecast=planned(flat_forecast(60), [event]), home=HOME)
     assert made.forecast is not None
     assert made.forecast.model != "oracle"
     assert author_of(made) == "oracle"
-    assert state_of(made, told=True, home=HOME).state is State.OK
+    assert state_of(made, told=True).state is State.OK
 
 
 def test_a_budget_that_binds_is_told_in_its_own_words() -> None:
     observed = replace(seen(50), allowance=Allowance(2, "2 are left of the money"))
-    made = decided(observed, forecast=flat_forecast(60))
-    state, because = state_of(made, told=True, home=HOME)
+    made = decided(observed, forecast=flat_forecast(60), home=HOME)
+    state, because = state_of(made, told=True)
     assert state is State.BUDGET_BOUND
     assert made.plan.granted is not None
     assert because == made.plan.granted.because
     unbound = decided(replace(seen(50), allowance=Allowance(90, "plenty")), forecast=flat_forecast(60))
-    assert state_of(unbound, told=True, home=HOME).state is State.OK
+    assert state_of(unbound, told=True).state is State.OK
 
 
 def test_a_pause_counts_until_it_ends() -> None:
-    state, because = state_of(FINE, told=True, paused_until=at(90), home=HOME)
+    state, because = state_of(FINE, told=True, paused_until=at(90))
     assert (state, because) == (State.PAUSED, "the fleet does not shrink until 02 Mar 12:01:30 UTC")
-    assert state_of(FINE, told=True, paused_until=NOON, home=HOME).state is State.OK
+    assert state_of(FINE, told=True, paused_until=NOON).state is State.OK
 
 
 def test_holding_says_how_old_demand_is_and_until_when_it_holds() -> None:
@@ -145,7 +146,7 @@ def test_demand_that_was_never_seen_is_unknown_and_then_nothing_is_told() -> Non
 
 
 def test_a_decision_that_is_too_old_is_unavailable_and_says_since_when() -> None:
-    state, because = state_of(FINE, told=False, home=HOME)
+    state, because = state_of(FINE, told=False)
     assert state is State.UNAVAILABLE
     assert because == "KEDA is told UNAVAILABLE: the last decision was valid until 02 Mar 12:10:00 UTC"
 
@@ -163,7 +164,7 @@ def test_of_several_states_the_worst_is_told(
     observed = seen(50, age_s=age_s)
     if bound:
         observed = replace(observed, allowance=Allowance(2, "2 are left"))
-    made = decided(observed, forecast=flat_forecast(60), memory=held(8))
+    made = decided(observed, forecast=flat_forecast(60), memory=held(8), home=home)
     paused_until = NOON + timedelta(hours=1) if paused else None
     order = list(State)
     base = {0.0: State.OK, 120.0: State.HOLDING, 700.0: State.STALE}[age_s]
@@ -172,7 +173,7 @@ def test_of_several_states_the_worst_is_told(
     holding += [State.BUDGET_BOUND] * (made.plan.granted is not None and made.plan.granted.limited)
     holding += [State.PAUSED] * paused
     holding += [State.UNAVAILABLE] * (not told)
-    state, because = state_of(made, told=told, paused_until=paused_until, home=home)
+    state, because = state_of(made, told=told, paused_until=paused_until)
     assert state is max(holding, key=order.index)
     assert because
 

@@ -95,7 +95,7 @@ def test_without_a_pause_it_is_what_is_told_of_the_newest(
     told: bool,
 ) -> None:
     decision = decided(demand, age_s=age_s, obeyed=policy(on_stale=on_stale, mode=mode), home=home)
-    assert state_then(decision, told=told) == state_of(decision, told=told, home=home)
+    assert state_then(decision, told=told) == state_of(decision, told=told)
     assert (Mark.UNAVAILABLE in marks_of(decision)) is not decision.answer.available
     assert Mark.PAUSED not in marks_of(decision)
 

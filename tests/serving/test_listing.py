@@ -50,7 +50,7 @@ class Front:
             now=self.clock.now,
             ready=lambda: True,
             money=self.money,
-            asides=Asides(home=lambda _: ("oracle",), paused_until=self.paused.get),
+            asides=Asides(paused_until=self.paused.get),
             about=About(tick_s=15, speed=60, writable=True),
         )
         self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://scaler")

@@ -1,6 +1,5 @@
 """What rules ask of states, models and data, as Prometheus reads it."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -54,7 +53,6 @@ class Scrape:
     """A collector before one workload."""
 
     shown: Shown | None = None
-    home: Collection[str] = ("oracle",)
     paused_until: datetime | None = None
     store: DecisionStore = field(default_factory=DecisionStore)
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
@@ -75,7 +73,7 @@ class Scrape:
                 self.desk,
                 self.clock,
                 readers=lambda _: self.shown,
-                asides=Asides(home=lambda _: self.home, paused_until=lambda _: self.paused_until),
+                asides=Asides(paused_until=lambda _: self.paused_until),
             )
         )
 
@@ -98,7 +96,7 @@ class Scrape:
 
 def decided(**changes: object) -> Decision:
     made, _ = step(CHAT, seen(50), flat_forecast(60), policy(min_replicas=2), StepMemory(), unit="requests/s")
-    return replace(made, **changes)  # type: ignore[arg-type] # whatever a test changes
+    return replace(made, **{"home": ("oracle",), **changes})  # type: ignore[arg-type] # whatever a test changes
 
 
 def test_exactly_one_state_holds_and_it_is_the_worst() -> None:
@@ -107,7 +105,8 @@ def test_exactly_one_state_holds_and_it_is_the_worst() -> None:
     told = scrape.series("predictscale_state")
     assert set(told) == {state.value for state in State}
     assert {state for state, value in told.items() if value} == {"ok"}
-    scrape.home, scrape.paused_until = ("native",), at(60)
+    scrape.store.put(decided(home=("native",)))
+    scrape.paused_until = at(60)
     assert {s for s, value in scrape.series("predictscale_state").items() if value} == {"paused"}
     scrape.clock.advance(601)
     assert {s for s, value in scrape.series("predictscale_state").items() if value} == {"unavailable"}
@@ -117,7 +116,7 @@ def test_demoted_is_one_while_a_stand_in_forecasts_and_absent_without_a_forecast
     scrape = Scrape()
     scrape.store.put(decided())
     assert scrape.series("predictscale_model_demoted") == {"": 0}
-    scrape.home = ("native",)
+    scrape.store.put(decided(home=("native",)))
     assert scrape.series("predictscale_model_demoted") == {"": 1}
     scrape.store.put(decided(forecast=None))
     assert scrape.series("predictscale_model_demoted") == {}

@@ -1,13 +1,12 @@
 """Where the rows of the fleet's list meet the trackers that know what decisions do not tell."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime
 
 from predictscale.control.loop import Loop
 from predictscale.control.reading import Readable
 from predictscale.core.demand import WorkloadId
 from predictscale.core.series import MetricWindow
-from predictscale.forecasters.home import at_home
 from predictscale.serving.rows import Asides
 
 
@@ -21,13 +20,9 @@ def asides_of(
         paused_until: Until when a person keeps a fleet from shrinking; None if nobody does.
     """
 
-    def home(workload: WorkloadId) -> Collection[str]:
-        tracker = loop.tracker(workload)
-        return () if tracker is None else at_home(tracker.settings.forecasters)
-
     def bins(workload: WorkloadId) -> MetricWindow | None:
         tracker: object = loop.tracker(workload)
         reading = tracker.reading() if isinstance(tracker, Readable) else None
         return None if reading is None else reading.bins
 
-    return Asides(home=home, paused_until=paused_until, bins=bins)
+    return Asides(paused_until=paused_until, bins=bins)

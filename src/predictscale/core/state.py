@@ -5,7 +5,7 @@ The worst is told, and what makes it so. Refuses to look anything up: the decisi
 and what it cannot know is an argument.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -55,7 +55,6 @@ def state_of(
     *,
     told: bool,
     paused_until: datetime | None = None,
-    home: Collection[str] = (),
 ) -> Told:
     """The worst state that holds for a decision, and why.
 
@@ -63,13 +62,11 @@ def state_of(
         decision: The newest of a workload.
         told: Whether KEDA is told its number now, and not UNAVAILABLE.
         paused_until: Until when a person keeps the fleet from shrinking; None if nobody does.
-        home: The forecasters that serve by right, see `forecasters.home.at_home`; with none, a
-            forecast is never that of a stand-in.
     """
     paused = None
     if paused_until is not None and paused_until > decision.seen.now:
         paused = f"the fleet does not shrink until {_clock(paused_until)}"
-    return _worst(_holding(decision, told=told, paused=paused, home=home))
+    return _worst(_holding(decision, told=told, paused=paused))
 
 
 def state_then(decision: Decision, *, told: bool) -> Told:
@@ -79,13 +76,13 @@ def state_then(decision: Decision, *, told: bool) -> Told:
         decision: Any, of now or of the past.
         told: Whether KEDA is told its number, and not UNAVAILABLE.
     """
-    return _worst(_holding(decision, told=told, paused=_paused(decision), home=decision.home))
+    return _worst(_holding(decision, told=told, paused=_paused(decision)))
 
 
 def marks_of(decision: Decision) -> tuple[Mark, ...]:
     """What held of a decision when it was made, beside its health."""
     answered = decision.answer.available
-    held = _holding(decision, told=answered, paused=_paused(decision), home=decision.home)
+    held = _holding(decision, told=answered, paused=_paused(decision))
     words = {each.state.value for each in held}
     words |= {Mark.AT_CEILING.value} if at_ceiling(decision) else set()
     words |= {Mark.SHADOW.value} if decision.policy.mode is Mode.SHADOW else set()
@@ -97,10 +94,10 @@ def author_of(decision: Decision) -> str | None:
     return None if decision.forecast is None else decision.forecast.model.partition(_EVENTS)[0]
 
 
-def stands_in(decision: Decision, home: Collection[str]) -> str | None:
-    """Who forecasts instead of the forecasters at home; None if they do, or nobody does."""
+def stands_in(decision: Decision) -> str | None:
+    """Who forecasts instead of the forecasters at home; None if they do, or it is not said who they are."""
     author = author_of(decision)
-    return None if not home or author in home else author
+    return None if not decision.home or author in decision.home else author
 
 
 def at_ceiling(decision: Decision) -> bool:
@@ -115,11 +112,11 @@ def cut_by_ceiling(decision: Decision) -> bool:
     return wanted > decision.policy.max_replicas or (granted is not None and granted.limited)
 
 
-def _holding(decision: Decision, *, told: bool, paused: str | None, home: Collection[str]) -> Iterator[Told]:
+def _holding(decision: Decision, *, told: bool, paused: str | None) -> Iterator[Told]:
     """All states that hold; `paused` is what is said of a pause, if there is one."""
     yield _known(decision)
-    if (author := stands_in(decision, home)) is not None:
-        yield Told(State.DEMOTED, _demoted(decision, author, home))
+    if (author := stands_in(decision)) is not None:
+        yield Told(State.DEMOTED, _demoted(decision, author))
     granted = decision.answer.granted
     if granted is not None and granted.limited:
         yield Told(State.BUDGET_BOUND, granted.because)
@@ -205,8 +202,9 @@ def _floor(decision: Decision) -> str:
     return stays if floor.replicas == decision.policy.floor else f"{stays}, {why}"
 
 
-def _demoted(decision: Decision, author: str, home: Collection[str]) -> str:
+def _demoted(decision: Decision, author: str) -> str:
     """Who forecasts instead of whom, and what the record says of either."""
+    home = decision.home
     names = ", ".join(home) if len(home) < 2 else "one of " + ", ".join(home)
     said = [note for note in decision.notes if note.startswith((author, *home))]
     return "; ".join((f"{author} forecasts, not {names}", *said))

@@ -7,7 +7,7 @@ many rows lets others speak in between.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -32,12 +32,10 @@ class Asides:
     """What readers know of a workload beside its decision, by lookup alone.
 
     Args:
-        home: The forecasters that serve by right, see `forecasters.home.at_home`.
         paused_until: Until when a person keeps its fleet from shrinking; None if nobody does.
         bins: Its demand on the grid of bins; None before the history was read.
     """
 
-    home: Callable[[WorkloadId], Collection[str]] = lambda _: ()
     paused_until: Callable[[WorkloadId], datetime | None] = lambda _: None
     bins: Callable[[WorkloadId], MetricWindow | None] = lambda _: None
 
@@ -154,7 +152,7 @@ class RowBook:
         workload = decision.workload
         told, money = is_told(decision, now=now), self._money.get(workload)
         paused_until = self._asides.paused_until(workload)
-        fares = state_of(decision, told=told, paused_until=paused_until, home=self._asides.home(workload))
+        fares = state_of(decision, told=told, paused_until=paused_until)
         view = row_view(decision, fares=fares, money=money, now=now)
         # Within a JSON string a quote is escaped, so this can only be the field itself.
         head, _, tail = (

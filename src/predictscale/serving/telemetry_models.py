@@ -36,7 +36,7 @@ class ModelCollector(Collector):
         desk: Where it stands who asked.
         clock: For what is told now, and since when nobody asks.
         readers: Who shows a workload's data and models.
-        asides: Who is at home, and which fleets are paused.
+        asides: Which fleets are paused.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class ModelCollector(Collector):
         )
         now = self._clock.now()
         for d in decisions:
-            home, paused_until = self._asides.home(d.workload), self._asides.paused_until(d.workload)
-            state, _ = state_of(d, told=is_told(d, now=now), paused_until=paused_until, home=home)
+            paused_until = self._asides.paused_until(d.workload)
+            state, _ = state_of(d, told=is_told(d, now=now), paused_until=paused_until)
             for each in State:
                 states.add_metric([*d.workload, each.value], float(each is state))
             if author_of(d) is not None:
-                demoted.add_metric(d.workload, float(stands_in(d, home) is not None))
+                demoted.add_metric(d.workload, float(stands_in(d) is not None))
         yield from (states, demoted)
 
     def _behind(self, decisions: Iterable[Decision]) -> Iterator[Metric]:
