@@ -260,6 +260,20 @@ def test_the_slider_shows_a_past_decision_as_it_was(browser: Browser, scene: Pag
         assert urlsplit(page.url).query == ""
 
 
+def test_who_looks_back_for_a_moment_is_told_of_now_again(browser: Browser, scene: PageScene) -> None:
+    with opened(browser, scene.url, CHAT) as page:
+        expect(told(page)).to_be_visible()
+        has_read_the_history(page)
+        newest = scene.json("/workloads/demo/chat/decision")
+        # So quickly that the page has not asked for the newest decision in between.
+        for _ in range(3):
+            page.get_by_role("slider").focus()
+            page.keyboard.press("PageDown")
+            expect(page.get_by_text(f"decided {newest['decided_at'][11:19]} UTC")).to_be_hidden()
+            page.get_by_role("button", name="Back to now").click()
+            _is_told(page, newest)
+
+
 def test_cards_follow_the_slider_and_those_that_cannot_are_marked(browser: Browser, scene: PageScene) -> None:
     at = f"{scene.now - timedelta(minutes=20):%Y-%m-%dT%H:%M:%SZ}"
     before = scene.json(f"/workloads/demo/chat/capacity?at={at}")["because"]
@@ -453,4 +467,25 @@ def test_a_lost_connection_is_said_until_it_is_back(browser: Browser, scene: Pag
         assert violations(page) == []
         page.context.set_offline(False)
         expect(banner).to_be_hidden()
+        assert {wrong for wrong in watch.wrongs if "ERR_INTERNET_DISCONNECTED" not in wrong} == set()
+
+
+def test_an_instant_that_was_asked_for_without_a_connection_is_shown_once_it_is_back(
+    browser: Browser, scene: PageScene
+) -> None:
+    with watched(browser, scene.url) as watch:
+        page = watch.page
+        page.goto(scene.url + CHAT)
+        expect(told(page)).to_be_visible()
+        has_read_the_history(page)
+        page.context.set_offline(True)
+        page.get_by_role("slider").focus()
+        for _ in range(40):
+            page.keyboard.press("ArrowLeft")
+        lost = page.get_by_role("alert").filter(has_text="Failed to fetch")
+        expect(lost).to_be_visible()
+        at = parse_qs(urlsplit(page.url).query)["at"][0]
+        page.context.set_offline(False)
+        expect(lost).to_be_hidden()
+        _is_told(page, scene.json(f"/workloads/demo/chat/decision?at={at}"))
         assert {wrong for wrong in watch.wrongs if "ERR_INTERNET_DISCONNECTED" not in wrong} == set()

@@ -31,7 +31,7 @@ export interface Context {
 }
 
 export interface Poll {
-  /** Asks now, because what is asked for changed. */
+  /** Asks now and shows the answer, though it be the last one: what is asked for, or what stands there, changed. */
   again(): void;
   stop(): void;
 }
@@ -96,5 +96,11 @@ export function poll<T>(
   document.addEventListener("visibilitychange", seen);
   signal.addEventListener("abort", stop);
   void ask();
-  return { again: () => void ask(), stop };
+  function again(): void {
+    last = undefined;
+    lastPath = null;
+    void ask();
+  }
+
+  return { again, stop };
 }

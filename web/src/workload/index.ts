@@ -1,7 +1,7 @@
 // One workload: why this many, how well it was foreseen, what it costs, and how any of it was before.
 
 import "./workload.css";
-import { type DecisionView, type Fleet, type ForecastView, type Overrides, Problem, type Row, type Timeline } from "../api";
+import { type DecisionView, type Fleet, type ForecastView, Lost, type Overrides, Problem, type Row, type Timeline } from "../api";
 import type { Context } from "../context";
 import { fill, h, setText } from "../dom";
 import { clock, epoch, iso } from "../format";
@@ -23,6 +23,7 @@ import { TimelineReader } from "./timeline";
 const CARDS_MS = 15_000;
 /** A slider that moves asks once it rests so long [ms]. */
 const REST_MS = 90;
+const AGAIN_MS = 3000;
 const DEFAULT_TICK_S = 15;
 const OF_NOW = "Cards marked “now” tell of the present, whatever instant the slider shows.";
 
@@ -193,7 +194,10 @@ class WorkloadPage {
       const said = this.lapsedAt(decision) === null ? `KEDA was told ${told}; ${state}.` : lapsedWords(decision);
       this.ctx.announce(`As it was at ${clock(at)} UTC: ${said}`);
     } catch (error) {
-      if (!signal.aborted) this.refuse(error as Error);
+      if (signal.aborted) return;
+      this.refuse(error as Error);
+      // Nobody asks again of an instant that stands still, and what lost the connection is no answer.
+      if (error instanceof Lost) this.rest = setTimeout(() => void this.loadPast(), AGAIN_MS);
     }
     await this.followCards();
   }
