@@ -9,11 +9,10 @@ import json
 import math
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -200,15 +199,10 @@ def _tell(given: _Given) -> None:
 
     configure_logging(level="error", as_json=False)
     clock, found = SystemClock(), Found()
-    ended_by: signal.Signals | None = None
     try:
         reading, asked = _reading(given, at=clock.now()), _asked(given)
         _places(given)
-        with _either_signal() as told_by:
-            try:
-                asyncio.run(_looked(given, reading, asked, found, clock))
-            except KeyboardInterrupt:
-                ended_by = told_by[-1] if told_by else signal.SIGINT
+        ended_by = asyncio.run(_until_told(_looked(given, reading, asked, found, clock)))
     except AskOwner as wrong:
         _fail(str(wrong), code=2)
     except HoldTarget as wrong:
@@ -229,22 +223,28 @@ def _tell(given: _Given) -> None:
     _end(given, found, ended_by=ended_by)
 
 
-@contextmanager
-def _either_signal() -> Iterator[list[signal.Signals]]:
-    """SIGTERM, which ends jobs and what runs under `timeout`, tells what is done as Ctrl-C does."""
+async def _until_told(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
+    """Work, until it is done or the process is told to end; what told it.
+
+    Ctrl-C, or SIGTERM, which ends jobs and what runs under `timeout`. A command in the background, for which
+    Ctrl-C is not meant, minds it no more than before.
+    """
+    from anyio import CancelScope  # noqa: PLC0415 - half of the command line's start-up time
+
     told_by: list[signal.Signals] = []
+    loop = asyncio.get_running_loop()
+    with CancelScope() as scope:
 
-    def terminated(*_: object) -> None:
-        told_by.append(signal.SIGTERM)
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # it runs in the background
-            raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGINT)
+        def end(told: signal.Signals) -> None:
+            told_by.append(told)
+            scope.cancel()
 
-    before = signal.signal(signal.SIGTERM, terminated)
-    try:
-        yield told_by
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        for told in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(told) is not signal.SIG_IGN:
+                loop.add_signal_handler(told, end, told)
+        await work
+        return None
+    return told_by[0]
 
 
 def _end(given: _Given, found: "Found", *, ended_by: signal.Signals | None) -> None:

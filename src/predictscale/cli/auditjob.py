@@ -122,12 +122,17 @@ class Job:
     calendar: Calendar = Calendar()
 
 
-def work(job: Job) -> dict[str, Any]:
-    """Everything about one workload, as JSON holds it."""
+def begin() -> None:
+    """Make this process a worker."""
     # Both are the parent's to answer, which ends its workers; a terminal, or `timeout`, sends them to all.
     for told in (signal.SIGINT, signal.SIGTERM):
         signal.signal(told, signal.SIG_IGN)
     configure_logging(level="error", as_json=False)
+
+
+def work(job: Job) -> dict[str, Any]:
+    """Everything about one workload, as JSON holds it."""
+    begin()
     return examine(job)
 
 

@@ -5,19 +5,20 @@ with it, is told of and nothing else ends. Refuses to hide a failure: it is in t
 """
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
+from anyio import BrokenWorkerProcess, CancelScope, CapacityLimiter, create_task_group, to_process
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from predictscale.bootstrap.sources import Sources
-from predictscale.cli.auditjob import Asked, Job, trace_name, work
+from predictscale.cli.auditjob import Asked, Job, begin, trace_name, work
 from predictscale.cli.auditread import Reading, Subject, read, subjects
 from predictscale.cli.told import instant
 from predictscale.clock import Clock
@@ -74,7 +75,10 @@ async def run(
         found.unfinished = [str(each.workload) for each in there]
         with _progress(len(there)) as started:
             crew = _Crew(found, service, reading, asked, clock=clock, traces=traces, started=started)
-            await asyncio.gather(*(crew.take(each) for each in there))
+            await crew.begin(min(WORKERS, len(there)))
+            async with create_task_group() as tasks:
+                for each in there:
+                    tasks.start_soon(crew.take, each)
     finally:
         await sources.aclose()
 
@@ -98,6 +102,23 @@ class _Crew:
         self._traces, self._started = traces, started
         self._turn = asyncio.Semaphore(WORKERS)
         self._limiter = CapacityLimiter(WORKERS)
+
+    async def begin(self, workers: int) -> None:
+        """Start the workers, which an interruption neither reaches nor leaves half started."""
+        ends = {signal.SIGINT, signal.SIGTERM}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # a new process has its parent's
+        try:
+            with CancelScope(shield=True):
+                async with create_task_group() as tasks:
+                    for _ in range(workers):
+                        tasks.start_soon(self._started_one)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    async def _started_one(self) -> None:
+        # One that cannot start is told of by the workload that wants it.
+        with suppress(BrokenWorkerProcess):
+            await to_process.run_sync(begin, limiter=self._limiter)
 
     async def take(self, subject: Subject) -> None:
         """One workload from its reading to its answer."""
