@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from page_browser import DESKTOP, LOOKS, Look, launched, opened, overflow_px, violations, watched
+from page_browser import DESKTOP, LOOKS, Look, opened, overflow_px, violations, watched
 from page_scene import HOSTILE, LONG, MANY, REASON, PageScene, made
 
 pytestmark = pytest.mark.e2e
@@ -23,14 +23,6 @@ looks = pytest.mark.parametrize("look", LOOKS, ids=str)
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageScene]:
     with PageScene(tmp_path_factory.mktemp("page")) as scene:
         yield scene
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launched(playwright)
-        yield browser
-        browser.close()
 
 
 def row(page: Page, key: str) -> Locator:

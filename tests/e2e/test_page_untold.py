@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from page_browser import LOOKS, Look, launched, opened, overflow_px, violations
+from page_browser import LOOKS, Look, opened, overflow_px, violations
 from page_scene import PageScene, made
 from predictscale.control.store import DecisionStore
 from predictscale.core.plan import Decision, OnStale
@@ -54,14 +54,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageScene]:
     with NightScene(tmp_path_factory.mktemp("page")) as scene:
         scene.keep()
         yield scene
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launched(playwright)
-        yield browser
-        browser.close()
 
 
 def instant(scene: PageScene, minutes_ago: float) -> str:
