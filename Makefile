@@ -1,8 +1,9 @@
 # Every command creates what it needs. CI calls `check` and `test`, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-# A file of tests to each free core; PYTEST_ARGS= runs them one after the other.
-PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
+# A file of tests to each free core; what waits in vain takes minutes, so a few failures are enough.
+# PYTEST_ARGS= runs all of them, one after the other.
+PYTEST_ARGS ?= --numprocesses auto --dist loadfile --no-loadscope-reorder --maxfail 8
 PIP := scripts/try-again $(BIN)/pip install --quiet --disable-pip-version-check --retries 10 --timeout 60 \
   --constraint constraints.txt
 

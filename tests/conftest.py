@@ -58,6 +58,14 @@ def _place(item: pytest.Item) -> int:
     return LONG.index(folder) if folder in LONG else len(LONG)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _traces_are_the_tests_alone() -> Iterator[None]:
+    """Whoever reads them has found them by now; to what is run here it is a setting that nobody knows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PREDICTSCALE_DATA", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_given_up_because_the_machine_is_slow() -> Iterator[None]:
     """The waits of the code under test that end by the machine's own time, where a test sets none."""

@@ -119,7 +119,10 @@ class Scene:
 
     def _looks_back(self) -> bool:
         """Whether the demo has lived for the minutes that the documents look back."""
-        kept = self.demo.json("/api/v1/workloads/demo/shop/history?limit=1")
+        answer = self.demo.get("/api/v1/workloads/demo/shop/history?limit=1")
+        if answer.status_code != 200:  # it may come later than the other to its first decision
+            return False
+        kept = answer.json()
         newest = datetime.fromisoformat(kept["decisions"][0]["decided_at"])
         return newest - datetime.fromisoformat(kept["oldest"]) > timedelta(minutes=5)
 

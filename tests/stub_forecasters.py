@@ -84,6 +84,14 @@ class Hangs:
 
 
 @dataclass(frozen=True, slots=True)
+class HangsInAHurry(Hangs):
+    """The same of one that is quick."""
+
+    name: ClassVar[str] = "hangs-in-a-hurry"
+    slow: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
 class StartsAChild:
     """Hangs in a process of its own, as Prophet's optimiser could; that tells its id before any deadline."""
 

@@ -104,15 +104,15 @@ async def test_all_three_ports_listen_on_ipv6_and_the_wildcard_on_both(host: str
 
 
 def _nobodys_ports(count: int) -> list[int]:
-    """Free on both loopbacks, and below those that the system hands out: nobody comes to listen there."""
-    found: list[int] = []
+    """Each another, free on both loopbacks, and below those that the system hands out: nobody comes there."""
+    found: set[int] = set()
     while len(found) < count:
         port = random.SystemRandom().randrange(10_000, 15_000)
         with suppress(OSError), socket.socket() as four, socket.socket(socket.AF_INET6) as six:
             four.bind(("127.0.0.1", port))
             six.bind(("::1", port))
-            found.append(port)
-    return found
+            found.add(port)
+    return list(found)
 
 
 async def _answers(host: str, port: int) -> bool:

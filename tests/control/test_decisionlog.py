@@ -280,7 +280,6 @@ async def test_a_kill_in_the_middle_of_a_write_leaves_what_was_there(path: Path)
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from patience import WITHIN_S
 from past_scenes import decided
 from predictscale.control.decisionline import line_of
 from predictscale.sources.archivefile import ArchiveFile, Kept, packed

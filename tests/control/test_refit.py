@@ -16,20 +16,30 @@ from patience import WITHIN_S, soon
 from predictscale.control.refit import FitPool
 from predictscale.core.calendar import Calendar
 from predictscale.core.series import MetricWindow
-from predictscale.errors import FitFailed, NotEnoughHistory, SettingsError
+from predictscale.errors import FitFailed, NotEnoughHistory, SettingsError, TryNextForecaster
 from predictscale.forecasters.base import Forecaster
 from predictscale.forecasters.naive import LastValue, SeasonalNaiveDay
 from predictscale.forecasters.registry import Context
 from predictscale.meters import Meters
-from stub_forecasters import Computes, Hangs, Hungry, Says, StartsAChild, Tells, Told, scripted
+from stub_forecasters import Computes, Hangs, HangsInAHurry, Hungry, Says, StartsAChild, Tells, Told, scripted
 
-_NEVER_S = 10 * WITHIN_S
+_NEVER_S = WITHIN_S
+"""For what must not come before all else: a test that hangs says so while somebody still looks."""
 
 
-def _pool(*forecasters: Forecaster, deadline_s: float = _NEVER_S, grace_s: float = _NEVER_S) -> FitPool:
+def _pool(
+    *forecasters: Forecaster,
+    deadline_s: float = _NEVER_S,
+    quick_deadline_s: float = _NEVER_S,
+    grace_s: float = _NEVER_S,
+) -> FitPool:
     known = {f.name: f for f in (*forecasters, LastValue(), SeasonalNaiveDay())}
     return FitPool(
-        meters=Meters(), known=known, deadline_s=deadline_s, quick_deadline_s=_NEVER_S, grace_s=grace_s
+        meters=Meters(),
+        known=known,
+        deadline_s=deadline_s,
+        quick_deadline_s=quick_deadline_s,
+        grace_s=grace_s,
     )
 
 
@@ -114,6 +124,16 @@ async def test_a_hung_fit_is_killed_at_its_deadline_and_the_next_model_serves(
     assert result.skipped == (("hangs", "not done after 0.5 s, killed"),)
     assert _count(pool, "predictscale_fit_errors_total", forecaster="hangs", error="FitFailed") == 1
     await soon(lambda: _gone(worker))
+
+
+async def test_quick_fits_that_hang_are_killed_at_a_deadline_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    pool = _pool(HangsInAHurry(str(file)), quick_deadline_s=0.5)
+    with pytest.raises(TryNextForecaster, match=r"not done after 0\.5 s, killed"):
+        await pool.fit(("hangs-in-a-hurry", "last-value"), _window())
+    worker = await _pid(file)
+    await soon(lambda: _gone(worker))
+    assert (await _pool().fit(("last-value",), _window())).fitted.model == "last-value"
 
 
 async def test_what_a_hung_fit_has_started_is_killed_with_it(tmp_path: Path) -> None:

@@ -50,12 +50,6 @@ ENVIRONMENT = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _traces_are_ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To commands it would be a setting that they do not know."""
-    monkeypatch.delenv("PREDICTSCALE_DATA", raising=False)
-
-
 @pytest.fixture(scope="module")
 def known() -> list[Known]:
     end = floor_to_grid(SystemClock().now(), 60.0) + AHEAD
@@ -277,10 +271,13 @@ def test_an_interruption_leaves_what_is_done(
     ) as process:
         # A third trace is read once one of the first two is done; what ends a job does not wait for that.
         least = 3 if told is signal.SIGINT else 1
-        until(lambda: len(list(tmp_path.glob("*.csv"))) >= least or process.poll() is not None)
-        assert process.poll() is None, process.communicate()
-        os.killpg(process.pid, told)
-        _, said = process.communicate(timeout=WITHIN_S)
+        try:
+            until(lambda: len(list(tmp_path.glob("*.csv"))) >= least or process.poll() is not None)
+            assert process.poll() is None, process.communicate()
+            os.killpg(process.pid, told)
+            _, said = process.communicate(timeout=WITHIN_S)
+        finally:
+            process.kill()  # `with` would wait for one that does not end
     assert process.returncode == 128 + told, said
     assert "Traceback" not in said
     assert "interrupted: " in said

@@ -25,7 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def test_within_thirty_seconds_keda_gets_a_target_from_a_forecast(tmp_path: Path) -> None:
+async def test_keda_gets_a_target_from_a_forecast_and_nothing_is_worth_a_warning(tmp_path: Path) -> None:
     # Whoever asks itself needs no proxy, and one for the world outside is often set.
     proxied = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
     environment = {"PREDICTSCALE_GRPC__TIMEOUT_S": "30", **proxied}

@@ -245,6 +245,12 @@ def test_a_full_disk_leaves_the_old_file_as_it_is(path: Path, monkeypatch: pytes
         assert [line.published for line in lines(file)] == TOLD
 
 
+def test_the_disk_has_the_room_back_that_bringing_it_up_took(path: Path) -> None:
+    lay(path, *NIGHT)
+    with closing(ArchiveFile(path)):
+        assert path.with_name(f"{path.name}-wal").stat().st_size == 0
+
+
 def test_whoever_opens_it_second_finds_it_brought_up(path: Path) -> None:
     lay(path, *NIGHT)
     with closing(ArchiveFile(path)) as one, closing(ArchiveFile(path)) as other:

@@ -250,8 +250,12 @@ async def _until_told(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
 def _end(given: _Given, found: "Found", *, ended_by: signal.Signals | None) -> None:
     """The exit code, and why, where it is not 0."""
     if ended_by is not None:
+        known = found.workloads or found.failed or found.unfinished
+        left = (
+            f"{len(found.unfinished)} of the workloads are not done" if known else "no workload was found yet"
+        )
         # As a shell tells a program that a signal ended.
-        _fail(f"interrupted: {len(found.unfinished)} of the workloads are not done", code=128 + ended_by)
+        _fail(f"interrupted: {left}", code=128 + ended_by)
     if found.failed and not found.workloads:
         _fail(f"of {len(found.failed)} workloads that were found none could be told of", code=1)
     if not found.workloads:

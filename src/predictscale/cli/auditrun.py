@@ -117,7 +117,7 @@ class _Crew:
 
     async def _started_one(self) -> None:
         # One that cannot start is told of by the workload that wants it.
-        with suppress(BrokenWorkerProcess):
+        with suppress(BrokenWorkerProcess, OSError):
             await to_process.run_sync(begin, limiter=self._limiter)
 
     async def take(self, subject: Subject) -> None:

@@ -33,7 +33,8 @@ _UNTOLD: Final = re.compile(rb'("published_replicas":)\d+(,"available":false)')
 escaped, so this can only be the fields themselves."""
 _DOUBTFUL: Final = ("stale", "unknown")
 """Decisions of any other health were told, but for those in shadow mode whose run without a forecast alone
-could not be sized."""
+could not be sized; and but for the part of a spot pool whose nodes were never seen, which says 0 there beside
+`"available":false`."""
 
 
 def _to_2(db: sqlite3.Connection) -> None:

@@ -64,6 +64,8 @@ def open_database(
             )
         elif found != version:
             _bring_up(db, version=version, upgrades=upgrades or {})
+            # What was rewritten is in the log of changes as well, which keeps its size by itself.
+            rows_of(db, "PRAGMA wal_checkpoint(TRUNCATE)")
         # A crash may lose the last transactions; it cannot damage the file.
         db.execute("PRAGMA synchronous = NORMAL")
     except BaseException:

@@ -100,7 +100,7 @@ function toldParts({ decision, now, lapsedAt }: HeadData): Child[] {
   const told = lapsedAt === null ? decision.published_replicas : null;
   const [value, unit] = known(told)
     ? [count(told), "replicas"]
-    : lapsedAt === null ? ["unavailable", "no number"] : ["unknown", "no decision was valid"];
+    : lapsedAt === null ? ["unavailable", "no number"] : ["unknown", "nothing is kept"];
   return [
     h("span", { class: "wl-told-label" }, now === null ? "KEDA was told" : "KEDA is told"),
     h("strong", { class: known(told) ? "wl-big" : "wl-big wl-big-word", "data-testid": "published" }, value),

@@ -42,6 +42,8 @@ class WorkloadPage {
   private anchor = 0;
   private tick_s = DEFAULT_TICK_S;
   private decision: DecisionView | null = null;
+  /** Of which instant the decision is, as `at`. */
+  private decisionAt: number | null = null;
   private forecast: ForecastView | null = null;
   private whyNoForecast = "The forecast is being read.";
   private row: Row | null = null;
@@ -139,15 +141,22 @@ class WorkloadPage {
   /** Polls that rest while the past is shown. */
   private followNow(): { again(): void }[] {
     const only = (route: string) => () => (this.at === null ? `${this.path}${route}` : null);
+    // What was asked before the past was looked at may be answered after it.
+    const ifNow = <T>(call: (answer: T) => void) => (answer: T) => {
+      if (this.at === null) call(answer);
+    };
     return [
-      this.ctx.poll<Row>(only(""), (row) => {
-        if (this.at !== null) return;
+      this.ctx.poll<Row>(only(""), ifNow((row) => {
         this.row = row;
         this.drawHead();
-      }, () => (this.row = null)),
-      this.ctx.poll<DecisionView>(only("/decision"), (decision) => this.take(decision), (error) => this.refuse(error)),
+      }), () => (this.row = null)),
+      this.ctx.poll<DecisionView>(only("/decision"), ifNow((decision) => this.take(decision, null)), ifNow((error) => this.refuse(error))),
       this.ctx.poll<Overrides>(only("/overrides"), (overrides) => this.order(overrides), () => this.order(null)),
-      this.ctx.poll<ForecastView>(only("/forecast"), (forecast) => this.foresee(forecast, ""), (error) => this.foresee(null, error.message)),
+      this.ctx.poll<ForecastView>(
+        only("/forecast"),
+        ifNow((forecast) => this.foresee(forecast, "")),
+        ifNow((error) => this.foresee(null, error.message)),
+      ),
     ];
   }
 
@@ -180,15 +189,20 @@ class WorkloadPage {
     this.timelinePoll.again();
     const forecast = this.ctx.api.get<ForecastView>(`${this.path}/forecast${query}`, signal).then(
       (found) => ({ found, why: "" }),
-      (error: Error) => ({ found: null, why: error.message }),
+      (error: Error) => {
+        if (error instanceof Lost) throw error; // why there is none is not known
+        return { found: null, why: error.message };
+      },
     );
     try {
-      const decision = await this.ctx.api.get<DecisionView>(`${this.path}/decision${query}`, signal);
-      const { found, why } = await forecast;
+      const [decision, { found, why }] = await Promise.all([
+        this.ctx.api.get<DecisionView>(`${this.path}/decision${query}`, signal),
+        forecast,
+      ]);
       if (signal.aborted) return;
       this.row = null;
       this.foresee(found, why);
-      this.take(decision);
+      this.take(decision, at);
       const { state } = stateOf({ decision, row: null });
       const told = decision.published_replicas ?? "no number";
       const said = this.lapsedAt(decision) === null ? `KEDA was told ${told}; ${state}.` : lapsedWords(decision);
@@ -197,7 +211,10 @@ class WorkloadPage {
       if (signal.aborted) return;
       this.refuse(error as Error);
       // Nobody asks again of an instant that stands still, and what lost the connection is no answer.
-      if (error instanceof Lost) this.rest = setTimeout(() => void this.loadPast(), AGAIN_MS);
+      if (error instanceof Lost) {
+        this.rest = setTimeout(() => void this.loadPast(), AGAIN_MS);
+        return; // cards are asked with it: they would be lost one after the other, and stay as they are
+      }
     }
     await this.followCards();
   }
@@ -207,8 +224,9 @@ class WorkloadPage {
     return AbortSignal.any([this.asking.signal, this.ctx.signal]);
   }
 
-  private take(decision: DecisionView): void {
+  private take(decision: DecisionView, at: number | null): void {
     this.decision = decision;
+    this.decisionAt = at;
     this.trouble.hidden = true;
     this.body.hidden = false;
     this.why.root.hidden = false;
@@ -242,7 +260,8 @@ class WorkloadPage {
   private drawHead(): void {
     const isNow = this.at === null;
     this.orders.show(isNow ? this.overrides : null, this.now);
-    if (!this.decision) return;
+    // Until the answer comes, what stands there says itself of when it is.
+    if (!this.decision || this.decisionAt !== this.at) return;
     const lapsedAt = this.lapsedAt(this.decision);
     this.head.show({ decision: this.decision, row: isNow ? this.row : null, now: isNow ? this.now : null, lapsedAt });
   }
