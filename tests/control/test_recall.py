@@ -41,7 +41,7 @@ class Fleet:
         if self.down:
             raise SourceUnavailable("switched off")
         ends = [start + minutes(place + 1) for place in range(round((end - start) / minutes(1)))]
-        told = [float(self.ready(at)) if at >= self.since else np.nan for at in ends]
+        told = [float(self.ready(at)) if at > self.since else np.nan for at in ends]
         return MetricWindow(start, 60.0, np.array(told))
 
 

@@ -21,11 +21,11 @@ def window(demand: Floats) -> MetricWindow:
 
 
 def lived(demand: Floats, ready: list[int] | None, targets: list[int], *, lead_time_s: float = 0) -> Spending:
-    """A decision at the beginning of each minute, and all settled."""
+    """A decision at the beginning of each minute, which sees who was ready in the last; all settled."""
     spending = Spending(SLO, policy(per_replica=10, lead_time_s=lead_time_s), step_s=60.0)
-    for place, target in enumerate(targets):
+    for place, target in enumerate([*targets, targets[-1]]):
         now = NOON + timedelta(minutes=place)
-        spending.note(now, ready=None if ready is None else ready[place], target=target)
+        spending.note(now, ready=None if ready is None or not place else ready[place - 1], target=target)
         spending.settle(window(demand), at=now)
     spending.settle(window(demand), at=NOON + timedelta(minutes=len(targets) + SETTLING_BINS))
     return spending
@@ -70,7 +70,8 @@ def test_a_gap_in_demand_is_not_counted_as_served() -> None:
 
 def test_bins_are_settled_only_once_late_samples_are_in() -> None:
     spending = Spending(SLO, policy(), step_s=60.0)
-    spending.note(NOON, ready=3, target=3)
+    spending.note(NOON, ready=2, target=3)
+    spending.note(NOON + timedelta(minutes=1), ready=3, target=3)
     spending.settle(window(np.full(1, np.nan)), at=NOON + timedelta(minutes=SETTLING_BINS))
     assert spending.budget(NOON + timedelta(minutes=5)).arrived.size == 0
     spending.settle(window(np.full(1, 20.0)), at=NOON + timedelta(minutes=SETTLING_BINS + 1))
@@ -127,15 +128,16 @@ def test_a_silence_of_weeks_costs_no_more_than_a_short_one(
     spending = Counted(SLO, policy(per_replica=10, lead_time_s=lead_time_s), step_s=60.0)
     minutes = [*range(len(before)), *range(len(before) + silent, len(demand))]
     for minute, (_, fleet) in zip(minutes, (*before, *after), strict=True):
-        now = NOON + timedelta(minutes=minute)
+        now = NOON + timedelta(minutes=minute + 1)
         spending.note(now, ready=fleet if measured else None, target=fleet)
         spending.settle(window(demand), at=now)
     end = NOON + timedelta(minutes=len(demand) + SETTLING_BINS)
     spending.settle(window(demand), at=end)
     alone = Spending(SLO, policy(per_replica=10, lead_time_s=lead_time_s), step_s=60.0)
+    alone.note(NOON + timedelta(minutes=len(before) + silent), ready=None, target=None)
     for minute in range(len(before) + silent, len(demand)):
         fleet = after[minute - len(before) - silent][1]
-        alone.note(NOON + timedelta(minutes=minute), ready=fleet if measured else None, target=fleet)
+        alone.note(NOON + timedelta(minutes=minute + 1), ready=fleet if measured else None, target=fleet)
     alone.settle(window(demand), at=end)
     assert spending.looked <= len(before) + len(after) + lead_time_s / 60 + 1
     told, newest = spending.budget(end), alone.budget(end)
@@ -152,11 +154,10 @@ def test_who_was_ready_before_a_start_is_remembered_as_if_it_had_been_seen(
     start = min(start, len(steps) - 1)
     steady = lived(demand, ready, [5] * len(steps), lead_time_s=lead_time_s)
     late = Spending(SLO, policy(per_replica=10, lead_time_s=lead_time_s), step_s=60.0)
-    for minute in range(start, len(steps)):
-        late.note(NOON + timedelta(minutes=minute), ready=ready[minute], target=5)
-    # A tick sees the bin that ends with it; the start's own is told as well.
-    before = np.array([*ready[: start + 1]], dtype=np.float64)
-    late.remember(MetricWindow(NOON - timedelta(minutes=1), 60.0, before))
+    for minute in range(start, len(steps) + 1):
+        late.note(NOON + timedelta(minutes=minute), ready=ready[minute - 1] if minute else None, target=5)
+    # The minute that ended with the start is told as well, and not counted twice.
+    late.remember(MetricWindow(NOON, 60.0, np.array([*ready[:start], 99][: start + 1], dtype=np.float64)))
     end = NOON + timedelta(minutes=len(steps) + SETTLING_BINS)
     assert late.behind(end)
     late.settle(window(demand), at=end)
@@ -176,7 +177,8 @@ def test_a_month_that_is_remembered_is_accounted_for_in_parts() -> None:
         before = spending.looked
         spending.settle(window(np.full(bins, 7.0)), at=now + timedelta(minutes=5))
         looked.append(spending.looked - before)
-    assert looked == [*[720] * 4, 120]
+    assert sum(looked) == bins + 1, "and the one in which it was decided"
+    assert max(looked) == 720
 
 
 def test_of_ready_replicas_with_many_gaps_as_many_bins_are_settled_and_no_more() -> None:
@@ -190,8 +192,7 @@ def test_of_ready_replicas_with_many_gaps_as_many_bins_are_settled_and_no_more()
     while spending.behind(end):
         spending.settle(window(np.full(bins, 7.0)), at=end)
     assert spending.looked == bins / 2
-    # The last bin of the ready is of the minute that begins when it ends, of which no demand is told.
-    assert np.nansum(spending.budget(end).arrived) == (bins / 2 - 1) * 7.0 * 60
+    assert np.nansum(spending.budget(end).arrived) == bins / 2 * 7.0 * 60
 
 
 def test_what_is_damaged_is_restored_in_no_part() -> None:

@@ -52,28 +52,37 @@ class Spending:
         self._budget: tuple[tuple[int, int | None], Budget] | None = None
 
     def note(self, at: datetime, *, ready: float | None, target: int | None) -> None:
-        """What a decision at `at` saw ready, and what it asked for; None if it told no number."""
+        """What a decision at `at` saw ready, and what it asked for; None if it told no number.
+
+        Who was ready is of the tick that ended at `at`, and counts in its bin: one tick later, a fleet that
+        grows would be late when it was not.
+        """
         bin_ = self._bin(at)
         counts = self._open.setdefault(bin_, np.zeros(4))
-        if ready is not None:
-            counts[:2] += ready, 1.0
         if target is not None:
             counts[2:] += target, 1.0
         if self._next is None:
             self._next, self._first = bin_, at
+        if ready is not None:
+            served = int(self._ended((at - _EPOCH).total_seconds()))
+            self._open.setdefault(served, np.zeros(4))[:2] += ready, 1.0
 
     def remember(self, ready: MetricWindow) -> None:
         """Put who was ready before the first decision on record, where nobody else has told.
 
         Args:
-            ready: On the grid of ticks or a coarser one; a tick sees the bin that ends with it.
+            ready: On the grid of ticks or a coarser one.
         """
         ends_s = ready.stamps_s + ready.step_s
         before = np.inf if self._first is None else (self._first - _EPOCH).total_seconds()
-        chosen = ready.known & (ends_s < before)
-        if not chosen.any():
+        known = ready.known & (ends_s <= before)
+        if not known.any():
             return
-        numbers = np.floor(ends_s[chosen] / self._step_s).astype(np.int64)
+        first = int(self._ended(ends_s[known]).min())
+        self._next = first if self._next is None else min(self._next, first)
+        # The tick that ended with the first decision was told by it.
+        chosen = known & (ends_s < before)
+        numbers = self._ended(ends_s[chosen]).astype(np.int64)
         found, places = np.unique(numbers, return_inverse=True)
         told = np.zeros((found.size, 4))
         told[:, 0] = np.bincount(places, weights=ready.values[chosen])
@@ -83,8 +92,6 @@ class Spending:
         for number in remembered.keys() & self._open.keys():
             remembered[number] += self._open[number]
         self._open |= remembered
-        first = int(found[0])
-        self._next = first if self._next is None else min(self._next, first)
 
     def behind(self, at: datetime) -> bool:
         """Whether bins that change no more at `at` are still to be accounted for."""
@@ -180,6 +187,11 @@ class Spending:
             return float(counts[0] / counts[1])
         wanted = [self._targets.get(bin_ - back) for back in range(self._lead_bins + 1)]
         return None if None in wanted else min(target for target in wanted if target is not None)
+
+    def _ended(self, ends_s: Floats | float) -> Floats:
+        """The bins in which ticks lie that ended at instants, seconds since the epoch."""
+        found: Floats = np.ceil(np.asarray(ends_s) / self._step_s - 1e-9) - 1
+        return found
 
     def _bin(self, at: datetime) -> int:
         start = floor_to_grid(at, self._step_s)
