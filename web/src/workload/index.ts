@@ -23,6 +23,7 @@ import { TimelineReader } from "./timeline";
 const CARDS_MS = 15_000;
 /** A slider that moves asks once it rests so long [ms]. */
 const REST_MS = 90;
+/** An instant that was not answered is asked for again after so long [ms]. */
 const AGAIN_MS = 3000;
 const DEFAULT_TICK_S = 15;
 const OF_NOW = "Cards marked “now” tell of the present, whatever instant the slider shows.";
